@@ -1,0 +1,110 @@
+import type { Block } from "./block.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+/**
+ * What outbound and inbound need of the outside world. `sys` implements these on a kernel, `test/sim` on a virtual clock.
+ * Nothing here allocates per call; every method is non-blocking.
+ */
+
+/** A list of pieces that leave as one packet (writev's iovec). The caller owns it and the blocks it names. */
+export class Gather {
+  readonly blocks: (Block | undefined)[];
+  readonly offsets: Int32Array;
+  readonly lengths: Int32Array;
+  count = 0;
+  /** Sum of the lengths. */
+  bytes = 0;
+
+  constructor(capacity: number) {
+    this.blocks = new Array<Block | undefined>(capacity).fill(undefined);
+    this.offsets = new Int32Array(capacity);
+    this.lengths = new Int32Array(capacity);
+  }
+
+  get capacity(): number {
+    return this.offsets.length;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.bytes = 0;
+  }
+
+  add(block: Block, offset: number, length: number): void {
+    this.blocks[this.count] = block;
+    this.offsets[this.count] = offset;
+    this.lengths[this.count] = length;
+    this.count++;
+    this.bytes += length;
+  }
+}
+
+/** The TUN device. Every packet, both ways, begins with the 10-byte header of wire/virtio.ts. */
+export interface TunDevice {
+  /** Where `read` puts the next packet: header at 0, IP packet at 10. Valid until the next `read`. */
+  readonly buffer: Block;
+  /** True when the kernel takes and gives segments of up to 64 KB (TSO) and partial checksums. */
+  readonly offloads: boolean;
+  /** Reads one packet into `buffer`. Bytes read, header included; 0 = nothing waits. */
+  read(): number;
+  /** Writes one packet, the 10-byte header being its first bytes. False: the kernel did not take it. */
+  write(packet: Gather): boolean;
+}
+
+/** What became of a send: all taken; try again when writable; or refused (the packet is gone, the path may be too). */
+export type SendResult = "sent" | "full" | "failed";
+
+/** A UDP socket, non-blocking. */
+export interface DatagramSocket {
+  /** True when `send` may be given several datagrams at once (UDP_SEGMENT). May turn false if the kernel refuses later. */
+  readonly segmentation: boolean;
+  /** The peer of the last `receive`, overwritten by the next. */
+  readonly source: Endpoint;
+  /** Size of each datagram of the last `receive` but the last, which may be shorter (UDP_GRO). */
+  readonly segment: number;
+  /** Receives one datagram, or several of one sender and equal size, into `into`. Bytes; 0 = nothing waits. */
+  receive(into: Block): number;
+  /** Sends `length` bytes as datagrams of `segment` bytes each (the last may be shorter). `to` null: the connected peer. */
+  send(from: Block, offset: number, length: number, segment: number, to: Endpoint | null): SendResult;
+}
+
+/** An AEAD under one key, one direction. 16 bytes of tag. The nonce is made of path id and packet number (wire/datagram.ts). */
+export interface Aead {
+  /**
+   * Authenticates the `aadLength` bytes that stand at `outOffset` already, and writes the sealed plaintext and the
+   * 16-byte tag behind them. `plain` may not overlap the output.
+   */
+  seal(
+    pathId: number,
+    packetNumber: number,
+    out: Block,
+    outOffset: number,
+    aadLength: number,
+    plain: Block,
+    plainOffset: number,
+    plainLength: number,
+  ): void;
+  /**
+   * Opens a datagram of `length` bytes (tag included) in place. False: not authentic, and the bytes are then undefined.
+   */
+  open(
+    pathId: number,
+    packetNumber: number,
+    datagram: Block,
+    offset: number,
+    length: number,
+    aadLength: number,
+  ): boolean;
+  /** Frees native memory and wipes the key. The object must not be used again. */
+  close(): void;
+}
+
+/** A way to protect datagrams, negotiated in the handshake by `id`. */
+export interface CipherSuite {
+  readonly id: number;
+  readonly name: string;
+  /** False: authenticates only, the inner packets cross readable. */
+  readonly encrypts: boolean;
+  /** An AEAD under a 32-byte key. */
+  aead(key: Uint8Array): Aead;
+}

@@ -1,0 +1,32 @@
+/** Blocks with addresses, and copies between them by memcpy. */
+import { type Pointer, ptr } from "bun:ffi";
+import type { Block, Copy } from "../share/block.ts";
+import { libc } from "./libc.ts";
+
+/**
+ * A block the kernel may read and write. The buffer is made first and the address taken once: the address of a
+ * small typed array is not stable after its `.buffer` is read, that of an explicit buffer is.
+ */
+export function nativeBlock(length: number): Block {
+  return blockOver(new ArrayBuffer(length));
+}
+
+/** A block over shared memory, which other threads may map too. */
+export function sharedBlock(buffer: SharedArrayBuffer): Block {
+  return blockOver(buffer);
+}
+
+function blockOver(buffer: ArrayBuffer | SharedArrayBuffer): Block {
+  const bytes = new Uint8Array(buffer);
+  return { bytes, view: new DataView(buffer), address: ptr(bytes) };
+}
+
+/** Lengths of a few dozen bytes up to a slot; both ranges must lie inside their blocks. */
+export const nativeCopy: Copy = (to, toOffset, from, fromOffset, length) => {
+  libc.memcpy(at(to, toOffset), at(from, fromOffset), length);
+};
+
+/** The address of a byte of a block, as libc takes it. */
+export function at(block: Block, offset = 0): Pointer {
+  return (block.address + offset) as Pointer;
+}
