@@ -1,0 +1,81 @@
+/** What a portal is told: the checked configuration, with every default filled in. config/parse.ts makes it from TOML. */
+
+/** An address with a prefix length, as `10.77.0.1/24` or `fd77::1/64`. `bytes` is 4 or 16 long. */
+export interface Prefix {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  readonly text: string;
+}
+
+export interface TunnelConfig {
+  /** Name of the TUN interface; at most 15 bytes. */
+  readonly interface: string;
+  readonly addresses: readonly Prefix[];
+  /** MTU of the TUN interface, bytes of inner IP packet. */
+  readonly mtu: number;
+  /** False: datagrams are authenticated only (keyed BLAKE2s), inner packets cross readable. Both portals must agree. */
+  readonly privacy: boolean;
+}
+
+export interface KeysConfig {
+  /** X25519 private key, 32 bytes. */
+  readonly privateKey: Uint8Array;
+}
+
+export type CongestionName = "newreno" | "fixed";
+
+export interface PathConfig {
+  /** Network interface to bind to, and the path's name in status and logs. */
+  readonly interface: string;
+  /** Paths of a higher metric are used only when no lower one is up. 0..65535. */
+  readonly metric: number;
+  readonly congestion: CongestionName;
+  /** For congestion = "fixed": bytes per second, from and to this portal. */
+  readonly upBytesPerSecond: number | null;
+  readonly downBytesPerSecond: number | null;
+}
+
+export interface RemoteConfig {
+  /** Host name or address of the remote portal. */
+  readonly host: string;
+  readonly port: number;
+  readonly publicKey: Uint8Array;
+  /** Pre-shared key, 32 bytes; all zero when none is used (as Noise's psk2 with WireGuard). */
+  readonly presharedKey: Uint8Array;
+}
+
+export interface ListenConfig {
+  /** Addresses to listen on; each becomes a socket. */
+  readonly addresses: readonly Uint8Array[];
+  readonly port: number;
+}
+
+export interface PeerConfig {
+  readonly name: string;
+  readonly publicKey: Uint8Array;
+  readonly presharedKey: Uint8Array;
+  /** Inner addresses this peer may use as source, and where packets for them go. */
+  readonly addresses: readonly Prefix[];
+}
+
+interface CommonConfig {
+  readonly tunnel: TunnelConfig;
+  readonly keys: KeysConfig;
+  /** Path of the UNIX control socket. */
+  readonly controlSocket: string;
+  readonly logLevel: "error" | "warn" | "info" | "debug";
+}
+
+export interface LocalConfig extends CommonConfig {
+  readonly role: "local";
+  readonly remote: RemoteConfig;
+  readonly paths: readonly PathConfig[];
+}
+
+export interface RemotePortalConfig extends CommonConfig {
+  readonly role: "remote";
+  readonly listen: ListenConfig;
+  readonly peers: readonly PeerConfig[];
+}
+
+export type Config = LocalConfig | RemotePortalConfig;

@@ -1,0 +1,66 @@
+import type { Drop } from "./counters.ts";
+
+/** What a running portal tells of itself: the body of `portal status --json`. Rates in bit/s of datagrams, times in milliseconds. */
+
+export type PathStatus = "joining" | "up" | "suspect" | "down";
+
+export interface PathReport {
+  name: string;
+  id: number;
+  status: PathStatus;
+  metric: number;
+  /** The peer's address and port, or null while unknown. */
+  endpoint: string | null;
+  congestion: string;
+  rttMs: number | null;
+  rttVarMs: number | null;
+  minRttMs: number | null;
+  /** Share of packets we sent that were lost, over the last seconds, 0..1. */
+  loss: number;
+  sendBitsPerSecond: number;
+  receiveBitsPerSecond: number;
+  windowBytes: number;
+  inFlightBytes: number;
+  sentBytes: number;
+  receivedBytes: number;
+  sentPackets: number;
+  receivedPackets: number;
+  lostPackets: number;
+  /** Packets this path lost that were sent again. */
+  resentPackets: number;
+}
+
+export interface SessionReport {
+  /** Name of the peer from the config; the local portal calls its peer "remote". */
+  peer: string;
+  publicKey: string;
+  status: "connecting" | "up" | "down";
+  /** Cipher suite in use, or null before the first handshake. */
+  suite: string | null;
+  establishedSeconds: number | null;
+  lastHandshakeSeconds: number | null;
+  addresses: string[];
+  paths: PathReport[];
+  /** Packets held for their predecessor right now. */
+  heldPackets: number;
+  /** Packets that arrived before their flow's predecessor and were put in order. */
+  reorderedPackets: number;
+  /** Predecessors given up after the bounded wait. */
+  givenUpPackets: number;
+  duplicatePackets: number;
+  drops: Partial<Record<Drop, number>>;
+}
+
+export interface StatusReport {
+  version: string;
+  role: "local" | "remote";
+  interface: string;
+  mtu: number;
+  uptimeSeconds: number;
+  publicKey: string;
+  offloads: { tun: boolean; udpSegmentation: boolean; udpReceive: boolean };
+  cipher: string;
+  sessions: SessionReport[];
+  /** Packets from strangers, and packets no session would take. */
+  drops: Partial<Record<Drop, number>>;
+}
