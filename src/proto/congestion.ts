@@ -1,0 +1,21 @@
+/**
+ * Congestion control of one path, by event. An implementation sees what was sent, acknowledged and lost, and answers
+ * two questions: how much may be in flight, and how fast it may leave. It keeps no packets and reads no clock.
+ *
+ * Sizes are bytes of UDP payload; times are microseconds.
+ */
+export interface Congestion {
+  readonly name: string;
+  /** Bytes that may be in flight. */
+  readonly window: number;
+  /** Bytes per second at which they may leave. */
+  pacingRate(srtt: number): number;
+  /** A packet left. `inFlight` includes it. */
+  onSent(now: number, bytes: number, inFlight: number): void;
+  /** A packet sent at `sentAt` arrived. `limited`: the window, not a lack of data, held the sender back. */
+  onAcked(now: number, bytes: number, sentAt: number, rtt: number, limited: boolean): void;
+  /** A packet sent at `sentAt` was lost. */
+  onLost(now: number, bytes: number, sentAt: number): void;
+  /** The path fell silent and everything in flight was given up. */
+  onTimeout(now: number): void;
+}

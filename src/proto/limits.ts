@@ -1,0 +1,97 @@
+/** Every limit and constant of the protocol, specification constants apart from our own. Times in microseconds, sizes in bytes. */
+
+export const MILLISECOND = 1_000;
+export const SECOND = 1_000_000;
+
+// --- RFC 9002 (QUIC loss detection and congestion control), RFC 6298 ---
+
+/** RFC 9002 section 6.1.1. */
+export const PACKET_THRESHOLD = 3;
+/** RFC 9002 section 6.1.2: 9/8. */
+export const TIME_THRESHOLD = 9 / 8;
+/** RFC 9002 section 6.1.2. */
+export const GRANULARITY = MILLISECOND;
+/** RFC 9002 section 6.2.2. */
+export const INITIAL_RTT = 333 * MILLISECOND;
+/** RFC 9002 section 7.2: ten datagrams. */
+export const INITIAL_WINDOW_PACKETS = 10;
+export const MINIMUM_WINDOW_PACKETS = 2;
+/** RFC 9002 section 7.3.2. */
+export const LOSS_REDUCTION = 0.5;
+/** RFC 9002 section 7.7: pacing a little above the window keeps the window the limit. */
+export const PACING_GAIN = 1.25;
+/** Twice in slow start, so that pacing does not slow the doubling (as Linux tcp_pacing_ss_ratio). */
+export const PACING_GAIN_SLOW_START = 2;
+
+// --- WireGuard's timers (white paper, section 6.1), which suit the same handshake ---
+
+/** The local makes new keys after this long. */
+export const REKEY_AFTER = 120 * SECOND;
+/** Keys are refused after this long, used or not. */
+export const REJECT_AFTER = 180 * SECOND;
+/** Packets sealed under one key before new ones are made: far below AES-GCM's bounds. */
+export const REKEY_AFTER_PACKETS = 2 ** 34;
+
+// --- Our own ---
+
+/** Paths a session may have. */
+export const MAX_PATHS = 32;
+/** Longest a receiver keeps an acknowledgement back. */
+export const MAX_ACK_DELAY = 10 * MILLISECOND;
+/** Ranges one acknowledgement may carry: what fits with room to spare in the smallest datagram. */
+export const MAX_ACK_RANGES = 64;
+/** Explicit NACKs one acknowledgement may carry. */
+export const MAX_NACKS = 16;
+/** Packet numbers a receiver remembers per path: several round trips of a fast path. */
+export const REPLAY_WINDOW = 8192;
+/** A hole in a path's packet numbers is given up (NACKed) by the receiver after this long, once later packets came. */
+export const NACK_AFTER = 100 * MILLISECOND;
+/** How often a lost packet is sent again while it is useful. */
+export const MAX_RESENDS = 2;
+/** The pacer lets this much time's worth of bytes leave at once, so that a timer of 1 ms suffices and GSO has something to cut. */
+export const PACING_QUANTUM = MILLISECOND;
+/** At least this many datagrams may leave at once. */
+export const PACING_QUANTUM_PACKETS = 2;
+/** Most bytes of datagrams in one send (UDP_SEGMENT takes less than 64 KB). */
+export const TRAIN_BYTES = 65_000;
+/** Most datagrams in one send: UDP_MAX_SEGMENTS of older kernels. */
+export const TRAIN_PACKETS = 64;
+
+/** Slots of a session's ring: 300 Mbit/s at 320 ms are 8,000 packets in flight. */
+export const RING_SLOTS = 16_384;
+/** Time's worth of packets that may wait in the ring for a sender. */
+export const RING_BACKLOG = 4 * MILLISECOND;
+/** At least this many packets: one 64 KB segment from the TUN and a little. */
+export const RING_BACKLOG_PACKETS = 96;
+
+/** Data sequences the resequencer remembers. */
+export const SEQUENCE_WINDOW = 32_768;
+/** Packets the resequencer may hold; beyond it, the oldest is delivered as it is. */
+export const MAX_HELD = 16_384;
+/** Longest wait for a missing predecessor, by class. */
+export const MAX_HOLD_TCP = 800 * MILLISECOND;
+export const MAX_HOLD_OTHER = 60 * MILLISECOND;
+
+/** A path that carries nothing is probed this often, which also keeps NAT mappings alive. */
+export const PROBE_IDLE = 5 * SECOND;
+/** A suspect path is probed with back-off up to this interval at first, then up to the longer one. */
+export const PROBE_SUSPECT = 400 * MILLISECOND;
+export const PROBE_DOWN = 2 * SECOND;
+/** A suspect path is called down after this long. */
+export const DOWN_AFTER = 10 * SECOND;
+/** Answers in a row that bring a suspect path back. */
+export const ANSWERS_TO_RETURN = 2;
+/** Shortest silence that makes a path suspect. */
+export const MIN_SUSPECT = 60 * MILLISECOND;
+/** Challenges to an address are this far apart. */
+export const CHALLENGE_INTERVAL = 250 * MILLISECOND;
+
+/** First retry of a handshake, doubling up to the longest. */
+export const HANDSHAKE_RETRY = 500 * MILLISECOND;
+export const HANDSHAKE_RETRY_MAX = 4 * SECOND;
+/** The local shakes hands anew when no path has been up for this long. */
+export const REHANDSHAKE_AFTER = SECOND;
+/** Handshakes a remote keeps per peer that were answered but not yet proved. */
+export const MAX_PENDING_PER_PEER = 4;
+/** An answered handshake must be proved within this time. */
+export const PENDING_LIFETIME = 10 * SECOND;

@@ -1,0 +1,226 @@
+/**
+ * The sending half of a path: packet numbers, loss detection by acknowledgement ranges, NACKs and time (RFC 9002
+ * sections 6 and 7), congestion window and pacing. It never sends anything itself and never repeats a packet: it says
+ * which ring positions arrived and which were lost, and the session decides where a lost one leaves again.
+ */
+import type { Block } from "../share/block.ts";
+import { ACK_DELAY_UNIT, ACK_HEADER_BYTES, ACK_RANGE_BYTES, ackIsWhole } from "../wire/ack.ts";
+import { expandPacketNumber } from "../wire/datagram.ts";
+import type { Congestion } from "./congestion.ts";
+import { GRANULARITY, MAX_ACK_DELAY, PACKET_THRESHOLD, TIME_THRESHOLD } from "./limits.ts";
+import { Pacer } from "./pacer.ts";
+import { Rtt } from "./rtt.ts";
+import { FREE, LOST, NO_POSITION, OUTSTANDING, SentLog } from "./sentlog.ts";
+
+/** Who is told what became of the inner packets. */
+export interface RecoverySink {
+  onDelivered(position: number): void;
+  onLost(now: number, position: number): void;
+}
+
+/** A path that reorders by more than this many packets has its losses found by time alone. */
+const MAX_PACKET_THRESHOLD = 1024;
+const MAX_TIME_THRESHOLD = 2;
+
+export class Recovery {
+  readonly log = new SentLog();
+  readonly rtt = new Rtt();
+  readonly congestion: Congestion;
+  readonly pacer: Pacer;
+  sentPackets = 0;
+  sentBytes = 0;
+  ackedPackets = 0;
+  lostPackets = 0;
+  /** Packets that were declared lost and arrived after all. */
+  spuriousPackets = 0;
+  /** Probe timeouts in a row without any acknowledgement. */
+  ptoCount = 0;
+  private readonly sink: RecoverySink;
+  private largestAcked = -1;
+  private lossAt = Number.POSITIVE_INFINITY;
+  private lastElicitingAt = 0;
+  /** Nothing below this needs to be looked at when an acknowledgement comes. */
+  private watchFrom = 0;
+  private packetThreshold = PACKET_THRESHOLD;
+  private timeThreshold = TIME_THRESHOLD;
+
+  constructor(congestion: Congestion, datagram: number, sink: RecoverySink) {
+    this.congestion = congestion;
+    this.pacer = new Pacer(datagram);
+    this.sink = sink;
+  }
+
+  /** Takes the next packet number for a datagram of `bytes` that leaves now. */
+  onSent(now: number, bytes: number, position: number, ackEliciting: boolean): number {
+    const packetNumber = this.log.add(now, bytes, position, ackEliciting);
+    this.sentPackets++;
+    this.sentBytes += bytes;
+    this.pacer.onSent(bytes);
+    if (ackEliciting) {
+      this.lastElicitingAt = now;
+      this.congestion.onSent(now, bytes, this.log.inFlight);
+    }
+    return packetNumber;
+  }
+
+  /** True when window and pacer let a packet with data leave now. */
+  canSend(now: number): boolean {
+    return this.windowOpen && this.pacer.ready(now, this.pacingRate);
+  }
+
+  get windowOpen(): boolean {
+    return this.log.inFlight < this.congestion.window && this.log.hasRoom;
+  }
+
+  get pacingRate(): number {
+    return this.congestion.pacingRate(this.rtt.srtt);
+  }
+
+  /** When the pacer opens again; Infinity while the window is shut (an acknowledgement opens it). */
+  sendAt(now: number): number {
+    return this.windowOpen ? this.pacer.nextAt(now, this.pacingRate) : Number.POSITIVE_INFINITY;
+  }
+
+  /** An authentic acknowledgement. False when it is malformed or speaks of packets never sent. */
+  onAck(now: number, body: Block, offset: number, length: number): boolean {
+    if (!ackIsWhole(body, offset, length)) return false;
+    const { view, bytes } = body;
+    const largest = expandPacketNumber(view.getUint32(offset), this.log.next);
+    if (largest >= this.log.next) return false;
+    const delay = view.getUint16(offset + 4) * ACK_DELAY_UNIT;
+    const inFlight = this.log.inFlight;
+    this.ptoCount = 0;
+    this.sampleRtt(now, largest, delay);
+
+    let low = largest - view.getUint16(offset + 8);
+    this.ackRange(now, low, largest, inFlight);
+    let at = offset + ACK_HEADER_BYTES;
+    for (let i = bytes[offset + 6]!; i > 0; i--, at += ACK_RANGE_BYTES) {
+      const high = low - 1 - view.getUint16(at);
+      low = high - view.getUint16(at + 2) + 1;
+      if (low < 0 || low > high) break;
+      this.ackRange(now, low, high, inFlight);
+    }
+    for (let i = bytes[offset + 7]!; i > 0; i--, at += ACK_RANGE_BYTES) {
+      const first = largest - view.getUint16(at);
+      this.loseRange(now, first, first + view.getUint16(at + 2) - 1);
+    }
+    if (largest > this.largestAcked) this.largestAcked = largest;
+    this.detectLosses(now);
+    return true;
+  }
+
+  /** When `onTimeout` wants to be called. */
+  get timeoutAt(): number {
+    return Math.min(this.lossAt, this.ptoAt);
+  }
+
+  /** The probe timeout (RFC 9002 section 6.2); Infinity when nothing is outstanding. */
+  get ptoAt(): number {
+    if (this.log.inFlight === 0) return Number.POSITIVE_INFINITY;
+    return this.lastElicitingAt + this.rtt.pto(MAX_ACK_DELAY) * 2 ** Math.min(this.ptoCount, 6);
+  }
+
+  /** True when the probe timeout has struck and a probe should leave. */
+  onTimeout(now: number): boolean {
+    if (now >= this.lossAt) this.detectLosses(now);
+    if (now < this.ptoAt) return false;
+    this.ptoCount++;
+    // Without a probe going out at once, the timer would strike again immediately.
+    this.lastElicitingAt = now;
+    return true;
+  }
+
+  /** When the oldest unacknowledged packet left; Infinity when none is outstanding. */
+  get oldestOutstandingAt(): number {
+    return this.log.inFlight === 0 ? Number.POSITIVE_INFINITY : this.log.timeOf(this.log.oldest);
+  }
+
+  /** Gives up everything in flight: the path is silent. Each packet goes to the sink as lost. */
+  abandon(now: number): void {
+    for (let packetNumber = this.log.oldest; packetNumber < this.log.next; packetNumber++) {
+      if (this.log.stateOf(packetNumber) === OUTSTANDING) this.lose(now, packetNumber);
+    }
+    this.log.advance();
+    this.lossAt = Number.POSITIVE_INFINITY;
+    this.congestion.onTimeout(now);
+  }
+
+  private sampleRtt(now: number, largest: number, delay: number): void {
+    if (largest <= this.largestAcked || largest < this.log.oldest) return;
+    if (this.log.stateOf(largest) === OUTSTANDING) this.rtt.onSample(now - this.log.timeOf(largest), delay);
+  }
+
+  private ackRange(now: number, low: number, high: number, inFlight: number): void {
+    for (let packetNumber = Math.max(low, this.watchFrom); packetNumber <= high; packetNumber++) {
+      const state = this.log.stateOf(packetNumber);
+      if (state === FREE) continue;
+      const sentAt = this.log.timeOf(packetNumber);
+      const position = this.log.positionOf(packetNumber);
+      if (state === LOST) {
+        this.onSpurious(now - sentAt, packetNumber);
+      } else {
+        this.congestion.onAcked(now, this.log.sizeOf(packetNumber), sentAt, this.rtt.latest, this.wasLimited(inFlight));
+      }
+      this.log.settle(packetNumber, FREE);
+      this.ackedPackets++;
+      if (position !== NO_POSITION) this.sink.onDelivered(position);
+    }
+  }
+
+  /** RFC 9002 section 7.8, with the slack of Linux's tcp_is_cwnd_limited: half a window while it doubles. */
+  private wasLimited(inFlight: number): boolean {
+    return inFlight * 2 >= this.congestion.window;
+  }
+
+  /** A packet declared lost has arrived: this path reorders more than believed (RFC 9002 section 6.1, adaptive thresholds). */
+  private onSpurious(age: number, packetNumber: number): void {
+    this.spuriousPackets++;
+    const distance = this.largestAcked - packetNumber;
+    if (distance >= this.packetThreshold) this.packetThreshold = Math.min(distance + 1, MAX_PACKET_THRESHOLD);
+    const factor = age / Math.max(this.rtt.srtt, 1);
+    if (factor > this.timeThreshold) this.timeThreshold = Math.min(factor, MAX_TIME_THRESHOLD);
+  }
+
+  private loseRange(now: number, low: number, high: number): void {
+    const top = Math.min(high, this.log.next - 1);
+    for (let packetNumber = Math.max(low, this.log.oldest); packetNumber <= top; packetNumber++) {
+      if (this.log.stateOf(packetNumber) === OUTSTANDING) this.lose(now, packetNumber);
+    }
+  }
+
+  private detectLosses(now: number): void {
+    this.lossAt = Number.POSITIVE_INFINITY;
+    const delay = Math.max(this.timeThreshold * Math.max(this.rtt.srtt, this.rtt.latest), GRANULARITY);
+    this.log.advance();
+    for (let packetNumber = this.log.oldest; packetNumber < this.largestAcked; packetNumber++) {
+      if (this.log.stateOf(packetNumber) !== OUTSTANDING) continue;
+      const sentAt = this.log.timeOf(packetNumber);
+      if (packetNumber + this.packetThreshold <= this.largestAcked || sentAt + delay <= now) {
+        this.lose(now, packetNumber);
+      } else {
+        this.lossAt = sentAt + delay;
+        break;
+      }
+    }
+    this.log.advance();
+    this.forget(now - 3 * this.rtt.srtt);
+  }
+
+  private lose(now: number, packetNumber: number): void {
+    const position = this.log.positionOf(packetNumber);
+    this.congestion.onLost(now, this.log.sizeOf(packetNumber), this.log.timeOf(packetNumber));
+    this.log.settle(packetNumber, LOST);
+    this.lostPackets++;
+    if (position !== NO_POSITION) this.sink.onLost(now, position);
+  }
+
+  /** Stops watching for the late arrival of packets lost before `before`. */
+  private forget(before: number): void {
+    this.watchFrom = Math.max(this.watchFrom, this.log.first);
+    while (this.watchFrom < this.log.oldest) {
+      if (this.log.stateOf(this.watchFrom) === LOST && this.log.timeOf(this.watchFrom) > before) break;
+      this.watchFrom++;
+    }
+  }
+}

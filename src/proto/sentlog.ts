@@ -1,0 +1,103 @@
+/**
+ * The sending half's memory of one path: what each packet number carried, when it left, and what became of it.
+ * A ring over packet numbers that grows (doubling) when more is in flight than it holds.
+ */
+
+/** State of a packet number. */
+export const FREE = 0;
+export const OUTSTANDING = 1;
+export const LOST = 2;
+
+/** Carries no inner packet. */
+export const NO_POSITION = -1;
+
+const INITIAL = 1024;
+const MAXIMUM = 65_536;
+
+export class SentLog {
+  /** The next packet number to use. */
+  next = 0;
+  /** No packet below this is outstanding. */
+  oldest = 0;
+  /** Bytes outstanding. */
+  inFlight = 0;
+  private capacity = INITIAL;
+  private times = new Float64Array(INITIAL);
+  private sizes = new Uint16Array(INITIAL);
+  private positions = new Float64Array(INITIAL);
+  private states = new Uint8Array(INITIAL);
+
+  /** False when the log can take no further packet number before older ones are settled. */
+  get hasRoom(): boolean {
+    return this.next - this.oldest < MAXIMUM;
+  }
+
+  /** Packet numbers still remembered: from this on. */
+  get first(): number {
+    return Math.max(0, this.next - this.capacity);
+  }
+
+  /** Records the packet `next`. An ack-eliciting one is outstanding until acknowledged or lost; others are not tracked. */
+  add(now: number, bytes: number, position: number, ackEliciting: boolean): number {
+    if (this.next - this.oldest >= this.capacity) this.grow();
+    const packetNumber = this.next++;
+    const at = packetNumber & (this.capacity - 1);
+    this.times[at] = now;
+    this.sizes[at] = bytes;
+    this.positions[at] = position;
+    this.states[at] = ackEliciting ? OUTSTANDING : FREE;
+    if (ackEliciting) this.inFlight += bytes;
+    else if (this.oldest === packetNumber) this.oldest = this.next;
+    return packetNumber;
+  }
+
+  stateOf(packetNumber: number): number {
+    return this.states[packetNumber & (this.capacity - 1)]!;
+  }
+
+  timeOf(packetNumber: number): number {
+    return this.times[packetNumber & (this.capacity - 1)]!;
+  }
+
+  sizeOf(packetNumber: number): number {
+    return this.sizes[packetNumber & (this.capacity - 1)]!;
+  }
+
+  positionOf(packetNumber: number): number {
+    return this.positions[packetNumber & (this.capacity - 1)]!;
+  }
+
+  /** Settles an outstanding packet as acknowledged (FREE) or LOST. */
+  settle(packetNumber: number, state: typeof FREE | typeof LOST): void {
+    const at = packetNumber & (this.capacity - 1);
+    if (this.states[at] === OUTSTANDING) this.inFlight -= this.sizes[at]!;
+    this.states[at] = state;
+  }
+
+  /** Moves `oldest` over everything settled. */
+  advance(): void {
+    while (this.oldest < this.next && this.stateOf(this.oldest) !== OUTSTANDING) this.oldest++;
+  }
+
+  private grow(): void {
+    const old = this.capacity;
+    const capacity = old * 2;
+    const times = new Float64Array(capacity);
+    const sizes = new Uint16Array(capacity);
+    const positions = new Float64Array(capacity);
+    const states = new Uint8Array(capacity);
+    for (let packetNumber = this.oldest; packetNumber < this.next; packetNumber++) {
+      const from = packetNumber & (old - 1);
+      const to = packetNumber & (capacity - 1);
+      times[to] = this.times[from]!;
+      sizes[to] = this.sizes[from]!;
+      positions[to] = this.positions[from]!;
+      states[to] = this.states[from]!;
+    }
+    this.times = times;
+    this.sizes = sizes;
+    this.positions = positions;
+    this.states = states;
+    this.capacity = capacity;
+  }
+}
