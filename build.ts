@@ -5,10 +5,8 @@
  *   npm run build                                    both
  *   npm run build -- --target arm64                  one
  *   npm run build -- --target x64 --outdir /tmp/out  elsewhere than dist/
- *
- * The runtime of the other architecture is an npm package of Bun's, fetched once through npm.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { $ } from "bun";
@@ -18,8 +16,8 @@ const ARCHITECTURES = ["x64", "arm64"] as const;
 type Architecture = (typeof ARCHITECTURES)[number];
 
 /**
- * Path of Bun for another architecture, of the version and with the hash that our lock file names. Bun would fetch it by
- * itself, but without a look at the lock file or at npm's settings (registry, proxy).
+ * Path of Bun for another architecture: an npm package, of the version and with the hash that our lock file names,
+ * fetched once. Bun would fetch it by itself, but without a look at the lock file or at npm's settings (registry, proxy).
  */
 async function foreignRuntime(architecture: Architecture): Promise<string> {
   const name = architecture === "arm64" ? "@oven/bun-linux-aarch64" : "@oven/bun-linux-x64";
@@ -38,34 +36,41 @@ async function foreignRuntime(architecture: Architecture): Promise<string> {
   return runtime;
 }
 
-async function build(architecture: Architecture, outdir: string): Promise<void> {
-  const outfile = join(outdir, `portal-linux-${architecture}`);
+/** Compiles the program that starts at `entry` into the one file `outfile`. */
+export async function compile(entry: string, architecture: Architecture, outfile: string): Promise<void> {
+  const runtime = architecture === process.arch ? {} : { executablePath: await foreignRuntime(architecture) };
   await Bun.build({
-    entrypoints: [join(import.meta.dir, "src/main.ts")],
+    entrypoints: [entry],
     minify: true,
-    // Embedded too, so that a stack trace names our files and lines.
+    // Embedded in the program as well, so that a stack trace names our files and lines.
     sourcemap: "linked",
-    // No bytecode: it makes the program start no faster, and turns import.meta.url into a path of the building machine.
+    // No bytecode: the program starts no faster, and import.meta.url becomes a path of the machine that built it.
     bytecode: false,
     compile: {
+      ...runtime,
       target: `bun-linux-${architecture}`,
       outfile,
-      ...(architecture === process.arch ? {} : { executablePath: await foreignRuntime(architecture) }),
-      // A process with privileges must not run code named by the directory it was started in.
+      // A privileged process must not run code that the directory it was started in names.
       autoloadBunfig: false,
       autoloadDotenv: false,
     },
   });
   rmSync(`${outfile}.map`, { force: true });
-  console.log(`${outfile}  ${(Bun.file(outfile).size / 1e6).toFixed(0)} MB`);
 }
 
-const { values } = parseArgs({ options: { target: { type: "string" }, outdir: { type: "string" } } });
-const chosen = ARCHITECTURES.filter((name) => values.target === undefined || values.target === name);
-if (chosen.length === 0) {
-  console.error(`build: no target ${values.target}; there are: ${ARCHITECTURES.join(", ")}`);
-  process.exit(2);
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { target: { type: "string" }, outdir: { type: "string" } } });
+  const chosen = ARCHITECTURES.filter((name) => values.target === undefined || values.target === name);
+  if (chosen.length === 0) {
+    console.error(`build: no target ${values.target}; there are: ${ARCHITECTURES.join(", ")}`);
+    return 2;
+  }
+  for (const architecture of chosen) {
+    const outfile = resolve(import.meta.dir, values.outdir ?? "dist", `portal-linux-${architecture}`);
+    await compile(join(import.meta.dir, "src/main.ts"), architecture, outfile);
+    console.log(`${outfile}  ${(statSync(outfile).size / 1e6).toFixed(0)} MB`);
+  }
+  return 0;
 }
-for (const architecture of chosen) {
-  await build(architecture, resolve(import.meta.dir, values.outdir ?? "dist"));
-}
+
+if (import.meta.main) process.exitCode = await main();
