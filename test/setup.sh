@@ -43,7 +43,7 @@ package_of() {
   esac
 }
 
-apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null >&2; }
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null >/dev/null; }
 
 install_tools() {
   packages=
