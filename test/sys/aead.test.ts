@@ -1,0 +1,264 @@
+import { heapStats } from "bun:jsc";
+import { describe, expect, test } from "bun:test";
+import { createCipheriv } from "node:crypto";
+import { blake2s } from "@noble/hashes/blake2.js";
+import fc from "fast-check";
+import type { Block } from "../../src/share/block.ts";
+import type { Aead, CipherSuite } from "../../src/share/io.ts";
+import {
+  aesGcmLibcrypto,
+  aesGcmNode,
+  blake2sLibcrypto,
+  blake2sNoble,
+  chooseSuites,
+} from "../../src/sys/aead.ts";
+import { nativeBlock, sharedBlock } from "../../src/sys/memory.ts";
+
+const TAG = 16;
+const key = Uint8Array.from({ length: 32 }, (_, i) => i * 7 + 1);
+const hex = (data: Uint8Array) => Buffer.from(data).toString("hex");
+
+/** This machine's libcrypto is part of the test environment: its absence must not pass silently. */
+function present(suite: CipherSuite | null): CipherSuite {
+  if (suite === null) throw new Error("libcrypto is missing: install libssl3 (OpenSSL 3) to run these tests");
+  return suite;
+}
+
+const suites: [string, CipherSuite][] = [
+  ["aes-256-gcm by libcrypto", present(aesGcmLibcrypto)],
+  ["aes-256-gcm by node:crypto", aesGcmNode],
+  ["blake2s by libcrypto", present(blake2sLibcrypto)],
+  ["blake2s by noble", blake2sNoble],
+];
+
+/** Implementations of the same wire format. */
+const pairs: [string, CipherSuite, CipherSuite][] = [
+  ["aes-256-gcm", present(aesGcmLibcrypto), aesGcmNode],
+  ["blake2s", present(blake2sLibcrypto), blake2sNoble],
+];
+
+interface Packet {
+  pathId: number;
+  packetNumber: number;
+  aad: Uint8Array;
+  body: Uint8Array;
+  offset: number;
+}
+
+const sizes = fc.oneof(fc.integer({ min: 0, max: 80 }), fc.integer({ min: 0, max: 1500 }));
+const packets: fc.Arbitrary<Packet> = fc.record({
+  pathId: fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constant(0xffff_ffff)),
+  packetNumber: fc.maxSafeNat(),
+  aad: fc.uint8Array({ maxLength: 40 }),
+  body: sizes.chain((length) => fc.uint8Array({ minLength: length, maxLength: length })),
+  offset: fc.integer({ min: 0, max: 9 }),
+});
+
+/** Seals a packet at its offset in a block of just the right size. */
+function seal(aead: Aead, packet: Packet): Block {
+  const { aad, body, offset } = packet;
+  const plain = nativeBlock(body.length + 3);
+  plain.bytes.set(body, 3);
+  const out = nativeBlock(offset + aad.length + body.length + TAG);
+  out.bytes.set(aad, offset);
+  aead.seal(packet.pathId, packet.packetNumber, out, offset, aad.length, plain, 3, body.length);
+  return out;
+}
+
+function open(aead: Aead, packet: Packet, block: Block): boolean {
+  const length = packet.aad.length + packet.body.length + TAG;
+  return aead.open(packet.pathId, packet.packetNumber, block, packet.offset, length, packet.aad.length);
+}
+
+const example: Packet = {
+  pathId: 2,
+  packetNumber: 0x1_0000_0005,
+  aad: Uint8Array.from({ length: 10 }, (_, i) => 0x40 + i),
+  body: Uint8Array.from({ length: 61 }, (_, i) => i),
+  offset: 1,
+};
+
+describe("wire format", () => {
+  test.each(suites.slice(0, 2))("%s: nonce is path id and packet number, big-endian", (_, suite) => {
+    const nonce = Uint8Array.of(0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 5);
+    const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(example.aad);
+    const body = cipher.update(example.body);
+    cipher.final();
+    const expected = Buffer.concat([example.aad, body, cipher.getAuthTag()]);
+    expect(hex(seal(suite.aead(key), example).bytes.subarray(1))).toBe(expected.toString("hex"));
+  });
+
+  test.each(suites.slice(2))("%s: tag over nonce, associated data and readable body", (_, suite) => {
+    const nonce = Uint8Array.of(0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 5);
+    const covered = Buffer.concat([nonce, example.aad, example.body]);
+    const expected = Buffer.concat([example.aad, example.body, blake2s(covered, { key, dkLen: TAG })]);
+    expect(hex(seal(suite.aead(key), example).bytes.subarray(1))).toBe(expected.toString("hex"));
+  });
+
+  test.each(suites.slice(0, 2))("%s: test case 14 of the GCM specification", (_, suite) => {
+    const zeros = { pathId: 0, packetNumber: 0, aad: new Uint8Array(0), body: new Uint8Array(16), offset: 0 };
+    expect(hex(seal(suite.aead(new Uint8Array(32)), zeros).bytes)).toBe(
+      "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919",
+    );
+  });
+
+  test.each(pairs)("%s: both implementations make the same bytes and open them", (_, first, second) => {
+    const one = first.aead(key);
+    const two = second.aead(key);
+    fc.assert(
+      fc.property(packets, (packet) => {
+        const sealed = seal(one, packet);
+        const other = seal(two, packet);
+        expect(hex(sealed.bytes)).toBe(hex(other.bytes));
+        for (const [aead, block] of [
+          [one, other],
+          [two, sealed],
+        ] as const) {
+          expect(open(aead, packet, block)).toBe(true);
+          const bodyAt = packet.offset + packet.aad.length;
+          expect(hex(block.bytes.subarray(0, packet.offset))).toBe("00".repeat(packet.offset));
+          expect(hex(block.bytes.subarray(packet.offset, bodyAt))).toBe(hex(packet.aad));
+          expect(hex(block.bytes.subarray(bodyAt, bodyAt + packet.body.length))).toBe(hex(packet.body));
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe.each(suites)("%s", (_, suite) => {
+  test("any flipped bit is refused, and the next genuine packet is taken", () => {
+    const aead = suite.aead(key);
+    const genuine = seal(aead, example);
+    for (let bit = 8 * example.offset; bit < 8 * genuine.bytes.length; bit++) {
+      const forged = nativeBlock(genuine.bytes.length);
+      forged.bytes.set(genuine.bytes);
+      forged.bytes[bit >> 3]! ^= 1 << (bit & 7);
+      expect(open(aead, example, forged)).toBe(false);
+    }
+    expect(open(aead, example, genuine)).toBe(true);
+  });
+
+  test("cut short at any length: false, never a throw", () => {
+    const aead = suite.aead(key);
+    const genuine = seal(aead, example);
+    const copy = nativeBlock(genuine.bytes.length);
+    const length = genuine.bytes.length - example.offset;
+    for (let cut = 0; cut < length; cut++) {
+      copy.bytes.set(genuine.bytes);
+      expect(aead.open(2, example.packetNumber, copy, example.offset, cut, 10)).toBe(false);
+    }
+    copy.bytes.set(genuine.bytes);
+    expect(aead.open(2, example.packetNumber, copy, example.offset, length, 10)).toBe(true);
+  });
+
+  test.each([
+    ["path id", { pathId: 3 }],
+    ["packet number, low half", { packetNumber: 0x1_0000_0006 }],
+    ["packet number, high half", { packetNumber: 0x2_0000_0005 }],
+    ["key", {}],
+  ])("another %s is refused", (what, change) => {
+    const genuine = seal(suite.aead(key), example);
+    const reader = suite.aead(what === "key" ? key.slice().fill(9, 31) : key);
+    expect(open(reader, { ...example, ...change }, genuine)).toBe(false);
+  });
+
+  test("opening with the body counted as associated data, or the reverse", () => {
+    const aead = suite.aead(key);
+    const genuine = seal(aead, example);
+    const moved = { ...example, aad: new Uint8Array(11), body: new Uint8Array(60) };
+    // One tag covers the same bytes in the authenticate-only suite: the length of the associated data is fixed on the wire.
+    expect(open(aead, moved, genuine)).toBe(!suite.encrypts);
+  });
+
+  test("random datagrams are refused", () => {
+    const aead = suite.aead(key);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 1500 }), fc.integer({ min: 0, max: 40 }), (bytes, aadLength) => {
+        const block = nativeBlock(1500);
+        block.bytes.set(bytes);
+        expect(aead.open(0, 0, block, 0, bytes.length, aadLength)).toBe(false);
+      }),
+    );
+  });
+
+  test("blocks in shared memory", () => {
+    const aead = suite.aead(key);
+    const plain = sharedBlock(new SharedArrayBuffer(64));
+    plain.bytes.fill(0x77);
+    const out = sharedBlock(new SharedArrayBuffer(128));
+    aead.seal(1, 2, out, 4, 10, plain, 8, 40);
+    expect(hex(out.bytes.subarray(14, 54)) === "77".repeat(40)).toBe(!suite.encrypts);
+    expect(aead.open(1, 2, out, 4, 10 + 40 + TAG, 10)).toBe(true);
+    expect(hex(out.bytes.subarray(14, 54))).toBe("77".repeat(40));
+  });
+
+  test("lengths beyond a block are our own bug and touch nothing", () => {
+    const aead = suite.aead(key);
+    const plain = nativeBlock(32);
+    const out = nativeBlock(10 + 32 + TAG - 1);
+    expect(() => aead.seal(0, 0, out, 0, 10, plain, 0, 32)).toThrow("outside its output");
+    expect(() => aead.seal(0, 0, out, 0, 10, plain, 1, 32)).toThrow("outside its input");
+    expect(() => aead.seal(0, 0, out, -1, 10, plain, 0, 8)).toThrow("outside its output");
+    expect(() => aead.seal(0, 0, out, 0, -1, plain, 0, 8)).toThrow("outside");
+    expect(() => aead.open(0, 0, out, 8, out.bytes.length - 7, 10)).toThrow("outside its block");
+    expect(out.bytes.every((byte) => byte === 0)).toBe(true);
+  });
+
+  test("after close it cannot be used; closing twice does no harm", () => {
+    const aead = suite.aead(key);
+    const sealed = seal(aead, example);
+    aead.close();
+    aead.close();
+    expect(() => seal(aead, example)).toThrow();
+    expect(() => open(aead, example, sealed)).toThrow();
+  });
+
+  test("a key is copied, and has 32 bytes", () => {
+    const mine = key.slice();
+    const aead = suite.aead(mine);
+    mine.fill(0);
+    expect(open(aead, example, seal(suite.aead(key), example))).toBe(true);
+    expect(() => suite.aead(new Uint8Array(16))).toThrow("32 bytes, not 16");
+  });
+});
+
+test.each([suites[0]!, suites[2]!])("%s: 100,000 packets leave nothing on the heap", (_, suite) => {
+  const aead = suite.aead(key);
+  const plain = nativeBlock(64);
+  const out = nativeBlock(128);
+  const run = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      aead.seal(1, i, out, 0, 10, plain, 0, 64);
+      if (!aead.open(1, i, out, 0, 90, 10)) throw new Error("not opened");
+    }
+  };
+  run(20_000);
+  Bun.gc(true);
+  const before = heapStats();
+  run(100_000);
+  // No collection asked for in between. A single small object per packet would have made the heap 7 MB larger.
+  const after = heapStats();
+  expect(after.objectCount - before.objectCount).toBeLessThan(1_000);
+  expect(after.heapSize - before.heapSize).toBeLessThan(1_000_000);
+  expect(after.heapCapacity - before.heapCapacity).toBeLessThan(1_000_000);
+});
+
+describe("choosing", () => {
+  test("libcrypto where it is, the fallbacks when asked for", () => {
+    expect(chooseSuites()).toEqual({ aes: present(aesGcmLibcrypto), blake2s: present(blake2sLibcrypto) });
+    expect(chooseSuites(true)).toEqual({ aes: aesGcmNode, blake2s: blake2sNoble });
+    expect(chooseSuites(true).aes).toBe(aesGcmNode);
+    expect(chooseSuites().aes).toBe(present(aesGcmLibcrypto));
+    expect(chooseSuites().blake2s).toBe(present(blake2sLibcrypto));
+  });
+
+  test("ids and names are the same for either implementation", () => {
+    for (const [name, first, second] of pairs) {
+      expect(first.name).toBe(name);
+      expect([second.id, second.name, second.encrypts]).toEqual([first.id, first.name, first.encrypts]);
+    }
+    expect(aesGcmNode).toMatchObject({ id: 1, encrypts: true });
+    expect(blake2sNoble).toMatchObject({ id: 2, encrypts: false });
+  });
+});
