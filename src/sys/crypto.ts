@@ -1,4 +1,6 @@
-/** The handshake's primitives by node:crypto: X25519 (RFC 7748) and AES-256-GCM. For the datagram path see sys/aead.ts. */
+/**
+ * The handshake's primitives by node:crypto: X25519 (RFC 7748) and AES-256-GCM. Not for the datagram path: see sys/aead.ts.
+ */
 import {
   createCipheriv,
   createDecipheriv,

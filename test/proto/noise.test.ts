@@ -38,12 +38,12 @@ function shakeHands(initiatorKey: Uint8Array, responderKey: Uint8Array) {
 describe("vectors", () => {
   // Made with the Python package noiseprotocol 0.3.1 (on cryptography 50.0.2): Noise_IKpsk2_25519_AESGCM_BLAKE2s,
   // prologue "portal v1", private keys 01..20 (initiator static), 21..40 (responder static), 41..60 (initiator ephemeral),
-  // 61..80 (responder ephemeral), the payloads above.
+  // 61..80 (responder ephemeral), pre-shared key as named, the payloads above.
   const initiationHex =
     "64b101b1d0be5a8704bd078f9895001fc03e8e9f9522f188dd128d9846d48466932687d84a6f7adc754a48a3eb86467eb8920582aaf966ef8095fff13d9d5f9040e9fa2b19420cf128613f7a4bc493f13966fd47c8b5453747703e4c062a382ae0193ce20baed4827497961b";
   test.each([
     {
-      name: "pre-shared key of 55 bytes hex",
+      name: "a pre-shared key, 55 repeated",
       key: presharedKey,
       response:
         "244fe3b963e899dd295baffce248d3530f3a9a7479ba063002680ebfe7adad493ce65861e325179f5b05d180addd256e7c4445e7",
