@@ -8,7 +8,14 @@
  */
 import type { Block } from "../share/block.ts";
 import { ACK_DELAY_UNIT, ACK_HEADER_BYTES, ACK_RANGE_BYTES, MAX_FIELD } from "../wire/ack.ts";
-import { MAX_ACK_DELAY, MAX_ACK_RANGES, MAX_NACKS, MILLISECOND, NACK_AFTER, REPLAY_WINDOW } from "./limits.ts";
+import {
+  MAX_ACK_DELAY,
+  MAX_ACK_RANGES,
+  MAX_NACKS,
+  MILLISECOND,
+  NACK_AFTER,
+  REPLAY_WINDOW,
+} from "./limits.ts";
 import { ReplayWindow } from "./replay.ts";
 
 /** Packets that may wait for an acknowledgement when the path is slow (RFC 9000 section 13.2.2). */

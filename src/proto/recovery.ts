@@ -15,7 +15,7 @@ import { FREE, LOST, NO_POSITION, OUTSTANDING, SentLog } from "./sentlog.ts";
 /** Who is told what became of the inner packets. */
 export interface RecoverySink {
   onDelivered(position: number): void;
-  onLost(now: number, position: number): void;
+  onLost(position: number): void;
 }
 
 /** A path that reorders by more than this many packets has its losses found by time alone. */
@@ -25,7 +25,7 @@ const MAX_TIME_THRESHOLD = 2;
 export class Recovery {
   readonly log = new SentLog();
   readonly rtt = new Rtt();
-  readonly congestion: Congestion;
+  congestion: Congestion;
   readonly pacer: Pacer;
   sentPackets = 0;
   sentBytes = 0;
@@ -160,7 +160,13 @@ export class Recovery {
       if (state === LOST) {
         this.onSpurious(now - sentAt, packetNumber);
       } else {
-        this.congestion.onAcked(now, this.log.sizeOf(packetNumber), sentAt, this.rtt.latest, this.wasLimited(inFlight));
+        this.congestion.onAcked(
+          now,
+          this.log.sizeOf(packetNumber),
+          sentAt,
+          this.rtt.latest,
+          this.wasLimited(inFlight),
+        );
       }
       this.log.settle(packetNumber, FREE);
       this.ackedPackets++;
@@ -212,7 +218,7 @@ export class Recovery {
     this.congestion.onLost(now, this.log.sizeOf(packetNumber), this.log.timeOf(packetNumber));
     this.log.settle(packetNumber, LOST);
     this.lostPackets++;
-    if (position !== NO_POSITION) this.sink.onLost(now, position);
+    if (position !== NO_POSITION) this.sink.onLost(position);
   }
 
   /** Stops watching for the late arrival of packets lost before `before`. */

@@ -43,7 +43,12 @@ export class ReplayWindow {
 
   /** True when this packet number, inside the window, was accepted. */
   has(packetNumber: number): boolean {
-    return packetNumber <= this.largest && packetNumber > this.largest - this.span && packetNumber >= 0 && this.bit(packetNumber);
+    return (
+      packetNumber <= this.largest &&
+      packetNumber > this.largest - this.span &&
+      packetNumber >= 0 &&
+      this.bit(packetNumber)
+    );
   }
 
   /** Lowest packet number the window still knows; at least 0. */
@@ -52,6 +57,8 @@ export class ReplayWindow {
   }
 
   private bit(packetNumber: number): boolean {
-    return ((this.words[Math.floor(packetNumber / WORD) % this.words.length]! >>> (packetNumber % WORD)) & 1) === 1;
+    return (
+      ((this.words[Math.floor(packetNumber / WORD) % this.words.length]! >>> (packetNumber % WORD)) & 1) === 1
+    );
   }
 }

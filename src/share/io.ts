@@ -58,7 +58,9 @@ export type SendResult = "sent" | "full" | "failed";
 export interface DatagramSocket {
   /** True when `send` may be given several datagrams at once (UDP_SEGMENT). May turn false if the kernel refuses later. */
   readonly segmentation: boolean;
-  /** The peer of the last `receive`, overwritten by the next. */
+  /** The connected peer; null for a socket that serves many. */
+  readonly peer: Endpoint | null;
+  /** The sender of the last `receive`, overwritten by the next. */
   readonly source: Endpoint;
   /** Size of each datagram of the last `receive` but the last, which may be shorter (UDP_GRO). */
   readonly segment: number;

@@ -30,3 +30,17 @@ export const nativeCopy: Copy = (to, toOffset, from, fromOffset, length) => {
 export function at(block: Block, offset = 0): Pointer {
   return (block.address + offset) as Pointer;
 }
+
+/** A zero-terminated string for libc. */
+export function cString(text: string): Block {
+  const bytes = new TextEncoder().encode(text);
+  const block = nativeBlock(bytes.length + 1);
+  block.bytes.set(bytes);
+  return block;
+}
+
+/** Writes an address into a structure as two halves: a bigint would be allocated. */
+export function writePointer(view: DataView, offset: number, address: number): void {
+  view.setUint32(offset, address >>> 0, true);
+  view.setUint32(offset + 4, Math.floor(address / 0x1_0000_0000), true);
+}

@@ -82,7 +82,8 @@ export function flowHash(packet: Block, offset: number, length: number): number 
   const addresses = offset + sourceOffset(version);
   const end = addresses + 2 * addressBytes(version);
   let hash = 0x811c9dc5 | 0;
-  for (let at = addresses; at < end; at += 4) hash = Math.imul(hash ^ view.getInt32(at), 0x01000193) ^ (hash >>> 15);
+  for (let at = addresses; at < end; at += 4)
+    hash = Math.imul(hash ^ view.getInt32(at), 0x01000193) ^ (hash >>> 15);
   const protocol = transportOf(packet, offset);
   hash = Math.imul(hash ^ protocol, 0x01000193);
   const header = ipHeaderBytes(packet, offset);
@@ -111,7 +112,12 @@ export function fold(sum: number): number {
 }
 
 /** The pseudo-header's sum for a transport part of `transportLength` bytes (RFC 9293 section 3.1, RFC 8200 section 8.1). */
-export function pseudoHeaderSum(packet: Block, offset: number, protocol: number, transportLength: number): number {
+export function pseudoHeaderSum(
+  packet: Block,
+  offset: number,
+  protocol: number,
+  transportLength: number,
+): number {
   const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
   const addresses = offset + sourceOffset(version);
   return sum16(packet, addresses, 2 * addressBytes(version), protocol + transportLength);
@@ -133,7 +139,13 @@ export function checksumOffset(protocol: number): number {
  * Finishes a partial checksum in software, where no kernel will: sums from `start` to the packet's end (the field at
  * `start + field` holds the pseudo-header sum) and stores the result.
  */
-export function finishChecksum(packet: Block, offset: number, length: number, start: number, field: number): void {
+export function finishChecksum(
+  packet: Block,
+  offset: number,
+  length: number,
+  start: number,
+  field: number,
+): void {
   const sum = sum16(packet, offset + start, length - start);
   const result = ~sum & 0xffff;
   // RFC 768: a computed zero is sent as all ones.

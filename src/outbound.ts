@@ -1,0 +1,252 @@
+/**
+ * Outbound: the packet's way from the TUN to the network.
+ *
+ *   1. `stage` reads the TUN: one packet, or up to 64 KB of one flow.
+ *   2. It is cut into packets (wire/segment.ts).
+ *   3. Its destination names the peer, and so the session.
+ *   4. Each packet gets its data sequence (the ring position) and the distance to its flow's previous packet.
+ *   5. It is published in the session's ring.
+ *   6. `service` lets each path pull, best first, while its window and pacer allow: lost packets before new ones.
+ *   7. The packet is sealed from the ring into the train of datagrams.
+ *   8. The train leaves in one send.
+ *
+ * Steps 1 to 5 are the stager, 6 to 8 the senders; they share only the ring. Challenges, probes and acknowledgements
+ * leave by 7 and 8 too.
+ */
+
+import { random32 } from "./proto/environment.ts";
+import { MILLISECOND, TRAIN_BYTES, TRAIN_PACKETS } from "./proto/limits.ts";
+import type { Path } from "./proto/path.ts";
+import { peerFor } from "./proto/peer.ts";
+import type { Portal } from "./proto/portal.ts";
+import { NO_POSITION } from "./proto/sentlog.ts";
+import type { Session } from "./proto/session.ts";
+import type { Block } from "./share/block.ts";
+import type { Endpoint } from "./share/endpoint.ts";
+import type { TunDevice } from "./share/io.ts";
+import { writeAnswer, writeChallenge } from "./wire/control.ts";
+import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES, Type, writeHeader } from "./wire/datagram.ts";
+import { flowHash } from "./wire/ip.ts";
+import { Segmenter } from "./wire/segment.ts";
+import { VIRTIO_BYTES } from "./wire/virtio.ts";
+
+/** Reads of the TUN in one turn, so that senders and receivers get theirs. */
+const READS_PER_TURN = 16;
+/** With several sessions the TUN cannot be left unread for one of them; each may then queue this many packets. */
+const SHARED_BACKLOG = 1024;
+/** A socket that took no more is tried again after this long. */
+const BLOCKED_FOR = MILLISECOND;
+/** An acknowledgement must fit into the smallest path. */
+const ACK_ROOM = 512;
+
+export class Outbound {
+  private readonly portal: Portal;
+  private readonly tun: TunDevice;
+  private readonly segmenter: Segmenter;
+  /** Body of the control datagram being made. */
+  private readonly body: Block;
+
+  // The train: sealed datagrams of one path, of one size but for the last.
+  private readonly train: Block;
+  private trainBytes = 0;
+  private trainSegment = 0;
+  private trainPackets = 0;
+  private trainClosed = false;
+
+  constructor(portal: Portal, tun: TunDevice) {
+    this.portal = portal;
+    this.tun = tun;
+    const { makeBlock, copy } = portal.environment;
+    this.segmenter = new Segmenter(tun.buffer, copy);
+    this.body = makeBlock(ACK_ROOM);
+    this.train = makeBlock(TRAIN_BYTES + 2048);
+  }
+
+  // --- 1 to 5: the stager ---
+
+  /** Moves what waits in the TUN into the rings. True when it stopped with more to read. */
+  stage(): boolean {
+    for (let i = 0; i < READS_PER_TURN; i++) {
+      if (!this.hasRoom) return false;
+      const bytes = this.tun.read();
+      if (bytes === 0) return false;
+      this.stageRead(bytes);
+    }
+    return true;
+  }
+
+  /**
+   * With one session, the TUN is left unread while its ring is full: the queue then stands in the kernel. With several,
+   * one of them must not hold up the others.
+   */
+  get hasRoom(): boolean {
+    const { sessions } = this.portal;
+    if (sessions.length !== 1) return true;
+    const session = sessions[0]!;
+    return session.ring.backlog < session.backlogLimit;
+  }
+
+  private stageRead(bytes: number): void {
+    const { portal, segmenter } = this;
+    if (!segmenter.load(bytes)) {
+      portal.drops.count("badInner");
+      return;
+    }
+    const peer = peerFor(portal.peers, this.tun.buffer, VIRTIO_BYTES);
+    if (peer === null) {
+      portal.drops.count("noRoute");
+      return;
+    }
+    const session = peer.session;
+    if (session === null || segmenter.largest > portal.environment.mtu) {
+      portal.drops.count(session === null ? "noSession" : "tooBig");
+      return;
+    }
+    if (portal.sessions.length > 1 && session.ring.backlog > SHARED_BACKLOG) {
+      session.drops.count("overflow");
+      return;
+    }
+    const { ring, flows } = session;
+    const hash = flowHash(this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES);
+    for (;;) {
+      const slot = ring.reserve();
+      const length = segmenter.next(ring.block, slot + DATA_HEADER_BYTES);
+      if (length === 0) break;
+      const sequence = ring.nextPosition;
+      ring.block.view.setUint32(slot, sequence);
+      ring.block.view.setUint16(slot + 4, flows.distance(hash, sequence));
+      ring.publish(DATA_HEADER_BYTES + length, segmenter.flags);
+    }
+    session.nextAt = 0;
+  }
+
+  // --- 6 to 8: the senders ---
+
+  /** Sends whatever a session's paths have to send and may send now, and notes when to look again. */
+  service(session: Session, now: number): void {
+    const { order } = session;
+    for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now);
+    if (session.isUp) session.lastUpAt = now;
+    for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
+    session.sortPaths();
+    session.setHoldBounds();
+    session.resequencer.onTimeout(now);
+    const metric = session.metricInUse;
+    for (let i = 0; i < order.length && session.hasWork; i++) {
+      if (order[i]!.metric === metric) this.pull(session, order[i]!, now);
+    }
+    session.nextAt = this.nextAt(session, metric, now);
+  }
+
+  /** Says goodbye on every path that is up. */
+  close(session: Session, now: number): void {
+    for (const path of session.order) {
+      if (path.status !== "up") continue;
+      this.seal(session, path, now, Type.close, this.body, 0, 0, NO_POSITION, false);
+      this.flush(path, path.destination, now);
+    }
+  }
+
+  /** Answers a peer's challenge where it came from. */
+  answer(session: Session, path: Path, now: number, high: number, low: number, to: Endpoint | null): void {
+    const length = writeAnswer(this.body, 0, high, low);
+    this.seal(session, path, now, Type.answer, this.body, 0, length, NO_POSITION, false);
+    this.flush(path, to, now);
+  }
+
+  private pull(session: Session, path: Path, now: number): void {
+    const { ring } = session;
+    while (path.maySend(now)) {
+      const position = session.take(path);
+      if (position < 0) break;
+      const length = ring.lengthOf(position);
+      if (!this.fits(HEADER_BYTES + length + TAG_BYTES)) this.flush(path, path.destination, now);
+      const before = this.trainBytes;
+      const type = Type.data | ring.flagsOf(position);
+      this.seal(session, path, now, type, ring.block, ring.offsetOf(position), length, position, true);
+      // Lapped while it was sealed: what is in the train is torn. The packet number counts as lost.
+      if (!ring.holds(position)) this.trainBytes = before;
+      else path.onSent(now);
+      if (path.blockedUntil > now) break;
+    }
+    this.flush(path, path.destination, now);
+  }
+
+  /** Challenges, probes and acknowledgements that are due. */
+  private control(session: Session, path: Path, now: number): void {
+    if (path.reception.ackAt(path.recovery.rtt.srtt) <= now) {
+      const length = path.reception.writeAck(now, this.body, 0, ACK_ROOM);
+      this.seal(session, path, now, Type.ack, this.body, 0, length, NO_POSITION, false);
+      this.flush(path, path.destination, now);
+    }
+    if (path.challengeDue(now)) {
+      const { environment } = this.portal;
+      const high = random32(environment);
+      const low = random32(environment);
+      path.onChallengeSent(now, high, low);
+      const length = writeChallenge(this.body, 0, high, low, path.metric, path.peerRate);
+      this.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
+      this.flush(path, path.challengesCandidate ? path.candidate : path.destination, now);
+    }
+    if (path.probeDue(now)) {
+      path.onProbeSent(now);
+      this.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
+      this.flush(path, path.destination, now);
+    }
+  }
+
+  /** Seals one datagram onto the train. */
+  private seal(
+    session: Session,
+    path: Path,
+    now: number,
+    type: number,
+    plain: Block,
+    offset: number,
+    length: number,
+    position: number,
+    ackEliciting: boolean,
+  ): void {
+    const { keys } = session;
+    const bytes = HEADER_BYTES + length + TAG_BYTES;
+    const packetNumber = path.recovery.onSent(now, bytes, position, ackEliciting);
+    writeHeader(this.train, this.trainBytes, type, path.id, packetNumber, keys.remoteIndex);
+    keys.send.seal(path.id, packetNumber, this.train, this.trainBytes, HEADER_BYTES, plain, offset, length);
+    keys.sealed++;
+    if (this.trainPackets === 0) this.trainSegment = bytes;
+    else if (bytes < this.trainSegment) this.trainClosed = true;
+    this.trainBytes += bytes;
+    this.trainPackets++;
+  }
+
+  /** True when a datagram of this size may join the train: none is larger than the first, only the last is smaller. */
+  private fits(bytes: number): boolean {
+    if (this.trainPackets === 0) return true;
+    if (this.trainClosed || this.trainPackets >= TRAIN_PACKETS || bytes > this.trainSegment) return false;
+    return this.trainBytes + bytes <= TRAIN_BYTES;
+  }
+
+  /** Sends the train. What the socket does not take is lost, and found lost by the acknowledgements that do not come. */
+  private flush(path: Path, to: Endpoint | null, now: number): void {
+    if (this.trainBytes > 0) {
+      const result = path.socket.send(this.train, 0, this.trainBytes, this.trainSegment, to);
+      if (result === "full") path.blockedUntil = now + BLOCKED_FOR;
+      else if (result === "failed") path.onSendFailed(now);
+    }
+    this.trainBytes = 0;
+    this.trainPackets = 0;
+    this.trainClosed = false;
+  }
+
+  /** When this session must be serviced again, if nothing arrives before. */
+  private nextAt(session: Session, metric: number, now: number): number {
+    let at = session.resequencer.nextAt;
+    const waiting = session.hasWork;
+    for (let i = 0; i < session.order.length; i++) {
+      const path = session.order[i]!;
+      at = Math.min(at, path.nextAt);
+      if (waiting && path.metric === metric) at = Math.min(at, path.sendAt(now));
+    }
+    return at;
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The remote's side of the handshake. It answers an initiation that proves a known key, but changes nothing for it until
+ * the initiator has proved the new keys with a first datagram: a replayed initiation is answered and forgotten.
+ * Under load it asks for a cookie before it spends a public-key operation.
+ */
+import type { Endpoint } from "../share/endpoint.ts";
+import type { CipherSuite, DatagramSocket } from "../share/io.ts";
+import { emitResponsePayload, parseInitiation, parseInitiationPayload, VERSION } from "../wire/handshake.ts";
+import { MacChecker, MacStamper } from "./cookie.ts";
+import { Keys } from "./keys.ts";
+import { MAX_PENDING_PER_PEER, PENDING_LIFETIME, REJECT_AFTER, SECOND } from "./limits.ts";
+import { Responder } from "./noise.ts";
+import type { Peer } from "./peer.ts";
+import { type Portal, sameBytes } from "./portal.ts";
+import { HandshakeLimiter } from "./ratelimit.ts";
+
+export class Acceptor {
+  private readonly portal: Portal;
+  private readonly checker: MacChecker;
+  private readonly limiter: HandshakeLimiter;
+  private readonly peersByKey = new Map<string, Peer>();
+  private readonly stampers = new Map<Peer, MacStamper>();
+  /** Answered, not proved; oldest first. */
+  private readonly pending: Keys[] = [];
+  private tickAt = 0;
+  /** Peers whose refusal was logged: once each, since anybody may repeat an initiation. */
+  private readonly explained = new Set<Peer>();
+
+  constructor(portal: Portal) {
+    this.portal = portal;
+    const { crypto } = portal.environment;
+    this.checker = new MacChecker(crypto, portal.statics.publicKey);
+    this.limiter = new HandshakeLimiter(crypto.random(32));
+    for (const peer of portal.peers) {
+      this.peersByKey.set(keyText(peer.publicKey), peer);
+      this.stampers.set(peer, new MacStamper(crypto, peer.publicKey));
+    }
+  }
+
+  /** When `onTimeout` wants to be called: the oldest unproved answer lapses. */
+  get nextAt(): number {
+    const oldest = this.pending[0];
+    return oldest === undefined ? this.tickAt : Math.min(oldest.createdAt + PENDING_LIFETIME, this.tickAt);
+  }
+
+  onTimeout(now: number): void {
+    for (let oldest = this.pending[0]; oldest !== undefined; oldest = this.pending[0]) {
+      if (now < oldest.createdAt + PENDING_LIFETIME) break;
+      this.forget(oldest);
+    }
+    if (now >= this.tickAt) this.retireOld(now);
+  }
+
+  /** Retires old keys, and sessions whose keys have lapsed. */
+  private retireOld(now: number): void {
+    const { portal } = this;
+    this.tickAt = now + SECOND;
+    for (let i = portal.sessions.length - 1; i >= 0; i--) {
+      const session = portal.sessions[i]!;
+      if (session.keysExpired(now)) portal.closeSession(session, "not heard of for too long");
+      else if (session.previousKeys && now >= session.previousKeys.createdAt + REJECT_AFTER) {
+        portal.retire(session.previousKeys);
+        session.previousKeys = null;
+      }
+    }
+  }
+
+  /** An initiation. `message` may be any bytes. */
+  onMessage(now: number, message: Uint8Array, socket: DatagramSocket, source: Endpoint): void {
+    const { portal } = this;
+    const underLoad = this.limiter.underLoad(now);
+    const verdict = this.checker.check(now, message, source, underLoad);
+    if (verdict === "bad") {
+      portal.drops.count("notAuthentic");
+      return;
+    }
+    const copy = this.pendingFor(message);
+    if (copy !== null) {
+      // The same initiation by another path, or again: the same answer, at no cost.
+      this.answer(now, copy, message[1]!, socket, source);
+      return;
+    }
+    if (verdict === "needsCookie") {
+      portal.drops.count("overloaded");
+      portal.send(socket, this.checker.cookieReply(now, message, source), source);
+      return;
+    }
+    if (!this.limiter.admit(now, source)) {
+      portal.drops.count("overloaded");
+      return;
+    }
+    const keys = this.accept(now, message);
+    if (keys !== null) this.answer(now, keys, message[1]!, socket, source);
+  }
+
+  /** The first datagram under these keys was authentic: they count from now on. */
+  onProved(now: number, keys: Keys): void {
+    const { portal } = this;
+    const session = keys.peer.session;
+    this.forget(keys, false);
+    if (!keys.resumes) {
+      portal.openSession(now, keys);
+    } else if (session !== null && sameBytes(session.id, keys.sessionId)) {
+      portal.retire(session.install(keys));
+    } else {
+      // The session these keys were to continue is gone; the local will notice and begin anew.
+      portal.retire(keys);
+    }
+  }
+
+  private accept(now: number, message: Uint8Array): Keys | null {
+    const { portal } = this;
+    const responder = Responder.initiation(portal.environment.crypto, portal.statics, message);
+    if (responder === null) {
+      portal.drops.count("notAuthentic");
+      return null;
+    }
+    const peer = this.peersByKey.get(keyText(responder.remotePublicKey));
+    const payload = parseInitiationPayload(responder.payload);
+    const suite = payload === null ? undefined : this.suiteOf(payload.suiteId);
+    if (peer === undefined || payload === null || suite === undefined || payload.version !== VERSION) {
+      portal.drops.count("handshakeRefused");
+      if (peer !== undefined) this.explain(peer, payload?.version);
+      return null;
+    }
+    const session = peer.session;
+    const resumed = payload.rekey && session !== null && sameBytes(session.id, payload.sessionId);
+    const index = portal.freeIndex();
+    const answer = responder.response(
+      peer.presharedKey,
+      0,
+      index,
+      emitResponsePayload({ resumed, suiteId: suite.id }),
+    );
+    const keys = new Keys({
+      peer,
+      suite,
+      localIndex: index,
+      remoteIndex: responder.senderIndex,
+      keys: answer.keys,
+      createdAt: now,
+      sessionId: payload.sessionId.slice(),
+      resumes: resumed,
+      ephemeral: responder.ephemeral,
+      answer: answer.message,
+    });
+    if (peer.pending.length === MAX_PENDING_PER_PEER) this.forget(peer.pending[0]!);
+    peer.pending.push(keys);
+    this.pending.push(keys);
+    portal.register(keys);
+    return keys;
+  }
+
+  private answer(now: number, keys: Keys, pathId: number, socket: DatagramSocket, source: Endpoint): void {
+    const message = keys.answer!.slice();
+    message[1] = pathId;
+    this.stampers.get(keys.peer)!.stamp(now, message);
+    this.portal.send(socket, message, source);
+  }
+
+  /** What was made for this very initiation, if it came before. */
+  private pendingFor(message: Uint8Array): Keys | null {
+    const fields = parseInitiation(message);
+    if (fields === null) return null;
+    for (const keys of this.pending) if (sameBytes(keys.ephemeral!, fields.ephemeral)) return keys;
+    return null;
+  }
+
+  private forget(keys: Keys, retire = true): void {
+    remove(this.pending, keys);
+    remove(keys.peer.pending, keys);
+    if (retire) this.portal.retire(keys);
+  }
+
+  private suiteOf(id: number): CipherSuite | undefined {
+    return this.portal.environment.suites.find((suite) => suite.id === id);
+  }
+
+  /** A known peer whom we cannot serve is worth a line; a stranger is not. */
+  private explain(peer: Peer, version: number | undefined): void {
+    if (this.explained.has(peer)) return;
+    this.explained.add(peer);
+    const what =
+      version === VERSION
+        ? 'it asks for another cipher suite: set the same "privacy" on both sides'
+        : "it speaks another version of the protocol: run the same version on both sides";
+    this.portal.environment.log("warn", `${peer.name} is refused: ${what}`);
+  }
+}
+
+function remove(list: Keys[], keys: Keys): void {
+  const at = list.indexOf(keys);
+  if (at >= 0) list.splice(at, 1);
+}
+
+function keyText(key: Uint8Array): string {
+  return String.fromCharCode(...key);
+}

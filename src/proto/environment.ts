@@ -1,0 +1,30 @@
+/** What the protocol is given by whoever runs it: memory, randomness, cryptography, and where to report. */
+import type { Copy, MakeBlock } from "../share/block.ts";
+import type { CipherSuite } from "../share/io.ts";
+import type { NoiseCrypto } from "./noisecrypto.ts";
+
+export type LogLevel = "error" | "warn" | "info" | "debug";
+
+export interface Environment {
+  readonly makeBlock: MakeBlock;
+  /** Memory that other threads may map: for rings. */
+  readonly makeSharedBlock: MakeBlock;
+  readonly copy: Copy;
+  readonly crypto: NoiseCrypto;
+  /** The suite to propose, and those to accept; ids differ. */
+  readonly suites: readonly CipherSuite[];
+  /** MTU of the TUN: the largest inner packet. */
+  readonly mtu: number;
+  log(level: LogLevel, message: string): void;
+}
+
+/** 32 unpredictable bits, for indices and tokens. */
+export function random32(environment: Environment): number {
+  const bytes = environment.crypto.random(4);
+  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
+}
+
+/** Bytes of a ring slot: 2 KB, or what a jumbo MTU needs. A peer's MTU may be larger than ours. */
+export function slotBytesFor(mtu: number, header: number): number {
+  return Math.max(2048, (mtu + header + 63) & ~63);
+}

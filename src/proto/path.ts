@@ -1,0 +1,268 @@
+/**
+ * A path: one local interface towards one remote endpoint, with its own packet numbers, round-trip time, window and
+ * status. It decides what it needs next (a challenge, a probe, an acknowledgement, rest); outbound sends it.
+ *
+ *   joining --answer--> up --silence--> suspect --10 s--> down
+ *                        ^                 |               |
+ *                        +---- two acknowledgements in a row ----+
+ *
+ * A peer's address counts only after it has answered a challenge, at the start and whenever it changes
+ * (RFC 9000 section 8.2).
+ */
+import type { Endpoint } from "../share/endpoint.ts";
+import type { DatagramSocket } from "../share/io.ts";
+import type { PathStatus } from "../share/status.ts";
+import type { Congestion } from "./congestion.ts";
+import {
+  ANSWERS_TO_RETURN,
+  CHALLENGE_INTERVAL,
+  DOWN_AFTER,
+  MAX_ACK_DELAY,
+  MILLISECOND,
+  MIN_SUSPECT,
+  PROBE_DOWN,
+  PROBE_IDLE,
+  PROBE_SUSPECT,
+} from "./limits.ts";
+import { Reception } from "./reception.ts";
+import { Recovery, type RecoverySink } from "./recovery.ts";
+
+export interface PathSettings {
+  readonly id: number;
+  readonly name: string;
+  readonly metric: number;
+  readonly socket: DatagramSocket;
+  readonly congestion: Congestion;
+  /** Fixed rate to tell the peer for its side, bytes per second; 0 = none. */
+  readonly peerRate: number;
+  /** Bytes of a full-sized datagram. */
+  readonly datagram: number;
+  /** The peer's proved address, a candidate for it, and whether the first is known from the start (a connected socket). */
+  readonly endpoint: Endpoint;
+  readonly candidate: Endpoint;
+  readonly connected: boolean;
+}
+
+/** Learns of a path's status. */
+export type OnStatus = (path: Path, from: PathStatus, to: PathStatus, reason: string) => void;
+
+export class Path {
+  readonly id: number;
+  readonly name: string;
+  metric: number;
+  readonly peerRate: number;
+  readonly socket: DatagramSocket;
+  readonly endpoint: Endpoint;
+  readonly candidate: Endpoint;
+  readonly connected: boolean;
+  readonly datagram: number;
+  readonly recovery: Recovery;
+  readonly reception = new Reception();
+  status: PathStatus = "joining";
+  /** Packets of other paths that were sent again because this one lost or swallowed them. */
+  resentPackets = 0;
+  /** The kernel took no more: nothing leaves before this. */
+  blockedUntil = 0;
+
+  /** The token our last challenge carried, one half each; a challenge is open while `challenged`. */
+  tokenHigh = 0;
+  tokenLow = 0;
+  private challenged = false;
+  private challengedAt = 0;
+  private challengeAt: number;
+  /** The challenge goes to the candidate address rather than to the proved one. */
+  challengesCandidate = false;
+
+  private readonly onStatus: OnStatus;
+  private statusSince: number;
+  private lastAckAt: number;
+  private lastSentAt: number;
+  private answers = 0;
+  private probeAt = Number.POSITIVE_INFINITY;
+  private probeInterval = 0;
+
+  constructor(now: number, settings: PathSettings, sink: RecoverySink, onStatus: OnStatus) {
+    this.id = settings.id;
+    this.name = settings.name;
+    this.metric = settings.metric;
+    this.peerRate = settings.peerRate;
+    this.socket = settings.socket;
+    this.endpoint = settings.endpoint;
+    this.candidate = settings.candidate;
+    this.connected = settings.connected;
+    this.datagram = settings.datagram;
+    this.recovery = new Recovery(settings.congestion, settings.datagram, sink);
+    this.onStatus = onStatus;
+    this.challengeAt = now;
+    this.statusSince = now;
+    this.lastAckAt = now;
+    this.lastSentAt = now;
+  }
+
+  /** Where datagrams of this path go; null: the socket is connected. */
+  get destination(): Endpoint | null {
+    return this.connected ? null : this.endpoint;
+  }
+
+  /** True when an inner packet may leave on this path now. */
+  maySend(now: number): boolean {
+    return this.status === "up" && now >= this.blockedUntil && this.recovery.canSend(now);
+  }
+
+  /** When `maySend` may become true by itself. */
+  sendAt(now: number): number {
+    return this.status === "up"
+      ? Math.max(this.recovery.sendAt(now), this.blockedUntil)
+      : Number.POSITIVE_INFINITY;
+  }
+
+  /** An ack-eliciting datagram left. */
+  onSent(now: number): void {
+    this.lastSentAt = now;
+    if (this.status === "up") this.probeAt = Number.POSITIVE_INFINITY;
+  }
+
+  // --- Challenges ---
+
+  /** True when a challenge should leave now. The caller draws a token and calls `onChallengeSent`. */
+  challengeDue(now: number): boolean {
+    return now >= this.challengeAt;
+  }
+
+  onChallengeSent(now: number, tokenHigh: number, tokenLow: number): void {
+    this.tokenHigh = tokenHigh;
+    this.tokenLow = tokenLow;
+    this.challenged = true;
+    this.challengedAt = now;
+    this.challengeAt =
+      this.status === "joining" || this.challengesCandidate
+        ? now + CHALLENGE_INTERVAL
+        : Number.POSITIVE_INFINITY;
+  }
+
+  /** The newest authentic datagram came from another address: ask that address before anything is sent there. */
+  onNewAddress(now: number, source: Endpoint): void {
+    if (this.challengesCandidate && this.candidate.samePeer(source)) return;
+    this.candidate.copyFrom(source);
+    this.challengesCandidate = true;
+    this.challengeAt = Math.max(now, this.challengedAt + CHALLENGE_INTERVAL / 4);
+  }
+
+  /** The peer answered with a token. True when it was the one we sent. */
+  onAnswer(now: number, tokenHigh: number, tokenLow: number): boolean {
+    if (!this.challenged || tokenHigh !== this.tokenHigh || tokenLow !== this.tokenLow) return false;
+    this.challenged = false;
+    this.challengeAt = Number.POSITIVE_INFINITY;
+    if (this.challengesCandidate) {
+      this.challengesCandidate = false;
+      this.endpoint.copyFrom(this.candidate);
+    }
+    this.recovery.rtt.onSample(now - this.challengedAt, 0);
+    this.lastAckAt = now;
+    if (this.status !== "up")
+      this.become(now, "up", this.status === "joining" ? "answered" : "answers from a new address");
+    return true;
+  }
+
+  // --- Acknowledgements and silence ---
+
+  onAckReceived(now: number): void {
+    this.lastAckAt = now;
+    if (this.status !== "suspect" && this.status !== "down") return;
+    this.answers++;
+    if (this.answers >= ANSWERS_TO_RETURN) this.become(now, "up", "answers again");
+    else this.probeAt = now;
+  }
+
+  /** Something authentic came in while the path was given up: worth a probe at once. */
+  onSignOfLife(now: number): void {
+    if (this.status !== "suspect" && this.status !== "down") return;
+    this.probeInterval = 0;
+    this.probeAt = Math.min(this.probeAt, Math.max(now, this.lastSentAt + 10 * MILLISECOND));
+  }
+
+  /** The kernel refused to send: the interface is down or has no route. */
+  onSendFailed(now: number): void {
+    this.blockedUntil = now + 100 * MILLISECOND;
+    if (this.status === "up") this.suspect(now, "the kernel cannot send on it");
+  }
+
+  /** Asks for a probe with the next chance. */
+  wantProbe(now: number): void {
+    this.probeAt = Math.min(this.probeAt, now);
+  }
+
+  /** True when a probe should leave now. Call `onProbeSent` when it did. */
+  probeDue(now: number): boolean {
+    return now >= this.probeAt;
+  }
+
+  onProbeSent(now: number): void {
+    this.lastSentAt = now;
+    if (this.status === "up") {
+      this.probeAt = Number.POSITIVE_INFINITY;
+      return;
+    }
+    const longest = this.status === "down" ? PROBE_DOWN : PROBE_SUSPECT;
+    this.probeInterval = Math.min(Math.max(this.probeInterval * 2, this.suspectAfter / 2), longest);
+    this.probeAt = now + this.probeInterval;
+  }
+
+  /** When `onTimeout` wants to be called, or a challenge, probe or acknowledgement is due. */
+  get nextAt(): number {
+    let at = Math.min(
+      this.challengeAt,
+      this.probeAt,
+      this.reception.ackAt(this.recovery.rtt.srtt),
+      this.reception.nackAt,
+    );
+    at = Math.min(at, this.recovery.timeoutAt);
+    if (this.status === "up") at = Math.min(at, this.silentAt, this.lastSentAt + PROBE_IDLE);
+    else if (this.status === "suspect") at = Math.min(at, this.statusSince + DOWN_AFTER);
+    return at;
+  }
+
+  onTimeout(now: number): void {
+    this.reception.onTimeout(now);
+    if (this.recovery.onTimeout(now) && this.status === "up") this.probeAt = now;
+    if (this.status === "up") {
+      if (now >= this.silentAt)
+        this.suspect(now, `silent for ${Math.round((now - this.lastAckAt) / MILLISECOND)} ms`);
+      else if (now >= this.lastSentAt + PROBE_IDLE) this.probeAt = now;
+    } else if (this.status === "suspect" && now >= this.statusSince + DOWN_AFTER) {
+      this.become(now, "down", "no answer");
+    }
+  }
+
+  /** When silence makes this path suspect: something is unacknowledged, and no acknowledgement came for too long. */
+  private get silentAt(): number {
+    const oldest = this.recovery.oldestOutstandingAt;
+    return Math.max(oldest, this.lastAckAt) + this.suspectAfter;
+  }
+
+  /** Silence beyond the probe timeout, doubled for the doubt that one lost probe leaves. */
+  private get suspectAfter(): number {
+    return Math.max(this.recovery.rtt.pto(MAX_ACK_DELAY) * 1.5, MIN_SUSPECT);
+  }
+
+  private suspect(now: number, reason: string): void {
+    this.answers = 0;
+    this.probeInterval = 0;
+    this.probeAt = now;
+    this.become(now, "suspect", reason);
+    // After the status, so that what was in flight leaves on the others.
+    this.recovery.abandon(now);
+  }
+
+  private become(now: number, status: PathStatus, reason: string): void {
+    const from = this.status;
+    this.status = status;
+    this.statusSince = now;
+    if (status === "up") {
+      this.answers = 0;
+      this.probeAt = Number.POSITIVE_INFINITY;
+      this.lastSentAt = now;
+    }
+    this.onStatus(this, from, status, reason);
+  }
+}

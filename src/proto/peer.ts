@@ -1,0 +1,74 @@
+/** A portal we know by its public key: what it may use, and the session with it, if any. */
+import type { Block } from "../share/block.ts";
+import { addressBytes, sourceOffset } from "../wire/ip.ts";
+import type { Keys } from "./keys.ts";
+import type { Session } from "./session.ts";
+
+/** Inner addresses: network bytes (4 or 16) and prefix length. */
+export interface InnerPrefix {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+}
+
+export class Peer {
+  readonly name: string;
+  readonly publicKey: Uint8Array;
+  readonly presharedKey: Uint8Array;
+  readonly addresses: readonly InnerPrefix[];
+  session: Session | null = null;
+  /** Handshakes answered (remote) that the peer has not proved yet, oldest first. */
+  readonly pending: Keys[] = [];
+
+  constructor(
+    name: string,
+    publicKey: Uint8Array,
+    presharedKey: Uint8Array,
+    addresses: readonly InnerPrefix[],
+  ) {
+    this.name = name;
+    this.publicKey = publicKey;
+    this.presharedKey = presharedKey;
+    this.addresses = addresses;
+  }
+
+  /** True when a whole inner packet's source is one of the peer's addresses. */
+  allowsSource(packet: Block, offset: number): boolean {
+    const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
+    return this.matches(packet, offset + sourceOffset(version), addressBytes(version)) >= 0;
+  }
+
+  /** Length of the longest of the peer's prefixes that holds this address; -1 when none does. */
+  matches(packet: Block, at: number, bytes: number): number {
+    let best = -1;
+    for (let i = 0; i < this.addresses.length; i++) {
+      const prefix = this.addresses[i]!;
+      if (prefix.bytes.length === bytes && prefix.length > best && inPrefix(packet.bytes, at, prefix))
+        best = prefix.length;
+    }
+    return best;
+  }
+}
+
+function inPrefix(bytes: Uint8Array, at: number, prefix: InnerPrefix): boolean {
+  const whole = prefix.length >> 3;
+  for (let i = 0; i < whole; i++) if (bytes[at + i] !== prefix.bytes[i]) return false;
+  const rest = prefix.length & 7;
+  return rest === 0 || ((bytes[at + whole]! ^ prefix.bytes[whole]!) & (0xff << (8 - rest))) === 0;
+}
+
+/** The peer to whom a whole packet's destination belongs: longest prefix first. Null when it is nobody's. */
+export function peerFor(peers: readonly Peer[], packet: Block, offset: number): Peer | null {
+  const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
+  const bytes = addressBytes(version);
+  const at = offset + sourceOffset(version) + bytes;
+  let found: Peer | null = null;
+  let best = -1;
+  for (let i = 0; i < peers.length; i++) {
+    const length = peers[i]!.matches(packet, at, bytes);
+    if (length > best) {
+      best = length;
+      found = peers[i]!;
+    }
+  }
+  return found;
+}

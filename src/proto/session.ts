@@ -1,0 +1,219 @@
+/**
+ * A session: the authenticated relation of one local with one remote. It owns the ring, the paths, the resequencer and
+ * the keys, and decides which packet leaves next and on which path. It seals and sends nothing itself (outbound.ts).
+ */
+import type { DropCounters } from "../share/counters.ts";
+import type { Endpoint } from "../share/endpoint.ts";
+import { NOTE_DONE, Ring } from "../share/ring.ts";
+import type { PathStatus } from "../share/status.ts";
+import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
+import { type Environment, slotBytesFor } from "./environment.ts";
+import { FlowTable } from "./flows.ts";
+import type { Keys } from "./keys.ts";
+import {
+  MAX_HOLD_OTHER,
+  MAX_HOLD_TCP,
+  MAX_RESENDS,
+  MILLISECOND,
+  REJECT_AFTER,
+  RING_BACKLOG,
+  RING_BACKLOG_PACKETS,
+  RING_SLOTS,
+  SECOND,
+} from "./limits.ts";
+import { Path, type PathSettings } from "./path.ts";
+import type { Peer } from "./peer.ts";
+import { ResendQueue } from "./resends.ts";
+import { HOLD_OTHER, HOLD_TCP, type PacketSink, Resequencer } from "./resequencer.ts";
+
+export class Session {
+  readonly peer: Peer;
+  /** The local's id of this session: the same across new keys. */
+  readonly id: Uint8Array;
+  readonly ring: Ring;
+  readonly flows = new FlowTable();
+  readonly resequencer: Resequencer;
+  readonly drops: DropCounters;
+  readonly startedAt: number;
+  /** Paths by id. */
+  readonly paths: (Path | undefined)[] = [];
+  /** The same paths, best first: by metric, then by round-trip time. */
+  readonly order: Path[] = [];
+  /** Keys to seal with, and those before, still accepted. */
+  keys: Keys;
+  previousKeys: Keys | null = null;
+  /** When some path was last up. */
+  lastUpAt: number;
+  /** When an authentic datagram last came, on any path. */
+  lastHeardAt: number;
+  /** When this session must next be looked at. Owned by outbound. */
+  nextAt = 0;
+  closed = false;
+  private readonly resends = new ResendQueue();
+  private readonly environment: Environment;
+
+  constructor(now: number, keys: Keys, environment: Environment, sink: PacketSink, drops: DropCounters) {
+    this.peer = keys.peer;
+    this.id = keys.sessionId;
+    this.keys = keys;
+    this.environment = environment;
+    this.drops = drops;
+    this.startedAt = now;
+    this.lastUpAt = now;
+    this.lastHeardAt = now;
+    const slotBytes = slotBytesFor(environment.mtu, DATA_HEADER_BYTES);
+    this.ring = new Ring(
+      environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, slotBytes)),
+      RING_SLOTS,
+      slotBytes,
+    );
+    this.resequencer = new Resequencer(sink, environment.makeBlock, environment.copy, slotBytes);
+    keys.session = this;
+  }
+
+  // --- Paths ---
+
+  /** Bytes of a full-sized datagram. */
+  get datagram(): number {
+    return this.environment.mtu + DATA_OVERHEAD_BYTES;
+  }
+
+  addPath(now: number, settings: PathSettings): Path {
+    const path = new Path(
+      now,
+      settings,
+      {
+        onDelivered: (position) => this.onDelivered(position),
+        onLost: (position) => this.onLost(position),
+      },
+      (changed, from, to, reason) => this.onStatus(changed, from, to, reason),
+    );
+    this.paths[path.id] = path;
+    this.order.push(path);
+    return path;
+  }
+
+  /** True when some path can carry packets. */
+  get isUp(): boolean {
+    for (let i = 0; i < this.order.length; i++) if (this.order[i]!.status === "up") return true;
+    return false;
+  }
+
+  /** Metric of the paths in use: the lowest of those up; Infinity when none is. */
+  get metricInUse(): number {
+    let metric = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.order.length; i++) {
+      const path = this.order[i]!;
+      if (path.status === "up" && path.metric < metric) metric = path.metric;
+    }
+    return metric;
+  }
+
+  /** Puts the paths in the order in which they may pull: lowest metric, then lowest round-trip time. */
+  sortPaths(): void {
+    const order = this.order;
+    for (let i = 1; i < order.length; i++) {
+      const path = order[i]!;
+      let at = i - 1;
+      while (at >= 0 && goesBefore(path, order[at]!)) {
+        order[at + 1] = order[at]!;
+        at--;
+      }
+      order[at + 1] = path;
+    }
+  }
+
+  /** Lets the resequencer wait as long as the slowest path and a retransmission may take, and no longer. */
+  setHoldBounds(): void {
+    let slowest = 0;
+    for (let i = 0; i < this.order.length; i++) {
+      const path = this.order[i]!;
+      if (path.status !== "up" && path.status !== "suspect") continue;
+      const rtt = path.recovery.rtt;
+      slowest = Math.max(slowest, rtt.srtt + 4 * rtt.rttvar);
+    }
+    const bound = 2 * slowest + 20 * MILLISECOND;
+    this.resequencer.bounds[HOLD_TCP] = Math.min(bound, MAX_HOLD_TCP);
+    this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
+  }
+
+  // --- Which packet next ---
+
+  /** Packets that may wait in the ring: a few milliseconds of what the paths carry now. */
+  get backlogLimit(): number {
+    let rate = 0;
+    for (let i = 0; i < this.order.length; i++) {
+      const path = this.order[i]!;
+      if (path.status === "up") rate += path.recovery.pacingRate;
+    }
+    const packets = (rate * RING_BACKLOG) / SECOND / this.datagram;
+    return Math.min(Math.max(packets, RING_BACKLOG_PACKETS), RING_SLOTS / 4);
+  }
+
+  get hasWork(): boolean {
+    return this.resends.length > 0 || this.ring.backlog > 0;
+  }
+
+  /** The ring position of the packet to send now: lost ones first. -1 when nothing waits. */
+  take(path: Path): number {
+    for (let position = this.resends.shift(); position >= 0; position = this.resends.shift()) {
+      if (!this.ring.holds(position)) this.drops.count("expired");
+      else if ((this.ring.noteOf(position) & NOTE_DONE) === 0) {
+        path.resentPackets++;
+        return position;
+      }
+    }
+    return this.ring.claim();
+  }
+
+  private onDelivered(position: number): void {
+    if (this.ring.holds(position)) this.ring.setNote(position, this.ring.noteOf(position) | NOTE_DONE);
+  }
+
+  private onLost(position: number): void {
+    if (!this.ring.holds(position)) {
+      this.drops.count("expired");
+      return;
+    }
+    const note = this.ring.noteOf(position);
+    if ((note & NOTE_DONE) !== 0) return;
+    if (note >= MAX_RESENDS) {
+      this.drops.count("expired");
+      return;
+    }
+    this.ring.setNote(position, note + 1);
+    this.resends.push(position);
+  }
+
+  // --- Keys ---
+
+  /** New keys take over; the old ones are still accepted for what is under way. Returns keys nobody needs any more. */
+  install(keys: Keys): Keys | null {
+    const retired = this.previousKeys;
+    this.previousKeys = this.keys;
+    this.keys = keys;
+    keys.session = this;
+    return retired;
+  }
+
+  /** True when the present keys are too old for anything. */
+  keysExpired(now: number): boolean {
+    return now >= this.keys.createdAt + REJECT_AFTER;
+  }
+
+  private onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
+    const level = to === "up" || from === "joining" ? "info" : "warn";
+    this.environment.log(level, `path ${path.name} of ${this.peer.name}: ${from} -> ${to} (${reason})`);
+    this.sortPaths();
+  }
+}
+
+function goesBefore(a: Path, b: Path): boolean {
+  if (a.metric !== b.metric) return a.metric < b.metric;
+  return a.recovery.rtt.srtt < b.recovery.rtt.srtt;
+}
+
+/** Same peer address as the path's proved one. */
+export function comesFrom(path: Path, source: Endpoint): boolean {
+  return path.connected || path.endpoint.samePeer(source);
+}

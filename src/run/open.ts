@@ -1,0 +1,211 @@
+/** Opens what a portal needs of the kernel: the TUN, a socket per path or listening address. Says plainly what is missing. */
+import { lookup } from "node:dns/promises";
+import type { LocalConfig, RemotePortalConfig, TunnelConfig } from "../config/config.ts";
+import type { Endpoint } from "../share/endpoint.ts";
+import {
+  EACCES,
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAFNOSUPPORT,
+  EBUSY,
+  ENODEV,
+  ENOENT,
+  EPERM,
+  SysError,
+} from "../sys/errno.ts";
+import { addAddress, bringUp, interfaceIndex } from "../sys/netlink.ts";
+import { Tun } from "../sys/tun.ts";
+import { endpointOf, UdpSocket } from "../sys/udp.ts";
+import { formatAddress, parseAddress } from "../wire/address.ts";
+import type { LocalPath } from "./engine.ts";
+import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
+import type { Log } from "./log.ts";
+
+type Opened = { close(): void }[];
+
+/** Packets (or 64 KB segments) the kernel keeps for us while all paths are full. */
+const TUN_QUEUE = 500;
+
+/** Creates the TUN, gives it its addresses and MTU, and brings it up. */
+export function openTun(config: TunnelConfig, log: Log, opened: Opened): Tun {
+  const name = config.interface;
+  let tun: Tun;
+  try {
+    tun = Tun.open(name);
+  } catch (error) {
+    throw tunFailure(error, name);
+  }
+  opened.push(tun);
+  if (!tun.offloads) log.warn("this kernel gives no TUN offloads: portal works without, more slowly");
+  try {
+    bringUp(name, config.mtu, TUN_QUEUE);
+    for (const prefix of config.addresses) addAddress(name, prefix.bytes, prefix.length);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    throw new StartFailure(
+      `cannot set up ${name}: ${error.message}`,
+      error.errno === EPERM ? NOT_PERMITTED : FAILED,
+    );
+  }
+  return tun;
+}
+
+/** One socket per path, bound to its interface and connected to the remote. A path without a route yet is kept and retried. */
+export async function openLocalPaths(
+  config: LocalConfig,
+  log: Log,
+  opened: Opened,
+): Promise<{ sockets: UdpSocket[]; paths: LocalPath[] }> {
+  for (const path of config.paths) {
+    if (interfaceIndex(path.interface) === 0) {
+      throw new StartFailure(
+        `no interface "${path.interface}" on this machine: "ip link" lists them`,
+        FAILED,
+      );
+    }
+  }
+  const remotes = await resolve(config.remote.host, config.remote.port);
+  const sockets: UdpSocket[] = [];
+  const paths: LocalPath[] = [];
+  for (const [index, path] of config.paths.entries()) {
+    const socket = connectBy(path.interface, remotes, log, opened);
+    sockets.push(socket);
+    paths.push({
+      pathId: index,
+      name: path.interface,
+      socket,
+      metric: path.metric,
+      sendRate: path.congestion === "fixed" ? (path.upBytesPerSecond ?? 0) : 0,
+      receiveRate: path.congestion === "fixed" ? (path.downBytesPerSecond ?? 0) : 0,
+    });
+  }
+  warnOfOffloads(sockets, log);
+  return { sockets, paths };
+}
+
+/** The remote's sockets, one per listening address. An address family this machine lacks is left out when another remains. */
+export function openListeners(config: RemotePortalConfig, log: Log, opened: Opened): UdpSocket[] {
+  const { addresses, port } = config.listen;
+  const sockets: UdpSocket[] = [];
+  for (const address of addresses) {
+    try {
+      const socket = new UdpSocket({ ipv6: address.length === 16, address, port, packetInfo: true });
+      opened.push(socket);
+      sockets.push(socket);
+    } catch (error) {
+      if (error instanceof SysError && isUnspecifiedIpv6(address) && error.errno === EAFNOSUPPORT) continue;
+      throw listenFailure(error, address, port);
+    }
+  }
+  if (sockets.length === 0) throw new StartFailure("nothing to listen on: this machine has no IPv6", FAILED);
+  warnOfOffloads(sockets, log);
+  return sockets;
+}
+
+function connectBy(device: string, remotes: readonly Endpoint[], log: Log, opened: Opened): UdpSocket {
+  let problem = "";
+  for (const [index, remote] of remotes.entries()) {
+    let socket: UdpSocket;
+    try {
+      socket = new UdpSocket({ ipv6: remote.isIpv6, device });
+    } catch (error) {
+      throw pathFailure(error, device);
+    }
+    try {
+      socket.connect(remote);
+    } catch (error) {
+      problem = (error as Error).message;
+      if (index < remotes.length - 1) {
+        socket.close();
+        continue;
+      }
+      log.warn(`path ${device}: no route to the remote yet (${problem}); portal keeps trying`);
+    }
+    opened.push(socket);
+    return socket;
+  }
+  throw new StartFailure(`path ${device}: ${problem}`, FAILED);
+}
+
+/** Every address of the remote, as the resolver prefers them. */
+async function resolve(host: string, port: number): Promise<Endpoint[]> {
+  const literal = parseAddress(host);
+  if (literal !== null) return [endpointOf(literal, port)];
+  let found: { address: string }[];
+  try {
+    found = await lookup(host, { all: true });
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? String(error);
+    throw new StartFailure(
+      `cannot resolve "${host}" (${code}): check [remote] endpoint and this machine's DNS`,
+      FAILED,
+    );
+  }
+  const addresses = found.map(({ address }) => parseAddress(address)).filter((address) => address !== null);
+  return addresses.map((address) => endpointOf(address, port));
+}
+
+function warnOfOffloads(sockets: readonly UdpSocket[], log: Log): void {
+  if (!sockets.every((socket) => socket.segmentation)) {
+    log.warn("this kernel cannot segment UDP (UDP_SEGMENT): portal works without, more slowly");
+  }
+  if (!sockets.every((socket) => socket.receivesBatches)) {
+    log.warn("this kernel cannot receive UDP in batches (UDP_GRO): portal works without, more slowly");
+  }
+}
+
+function isUnspecifiedIpv6(address: Uint8Array): boolean {
+  return address.length === 16 && address.every((byte) => byte === 0);
+}
+
+function tunFailure(error: unknown, name: string): unknown {
+  if (!(error instanceof SysError)) return error;
+  if (error.errno === EPERM || error.errno === EACCES) {
+    return new StartFailure(
+      `cannot create the interface ${name}: not permitted; run portal as root or with CAP_NET_ADMIN`,
+      NOT_PERMITTED,
+    );
+  }
+  if (error.errno === EBUSY) {
+    return new StartFailure(
+      `cannot create the interface ${name}: the name is taken; stop what uses it or choose another [tunnel] interface`,
+      BUSY,
+    );
+  }
+  if (error.errno === ENOENT || error.errno === ENODEV) {
+    return new StartFailure('no /dev/net/tun on this machine: load the module with "modprobe tun"', FAILED);
+  }
+  return new StartFailure(`cannot create the interface ${name}: ${error.message}`, FAILED);
+}
+
+function pathFailure(error: unknown, device: string): unknown {
+  if (!(error instanceof SysError)) return error;
+  if (error.errno === EPERM) {
+    return new StartFailure(
+      `cannot bind to interface ${device}: not permitted; run portal as root or with CAP_NET_RAW`,
+      NOT_PERMITTED,
+    );
+  }
+  return new StartFailure(`path ${device}: ${error.message}`, FAILED);
+}
+
+function listenFailure(error: unknown, address: Uint8Array, port: number): unknown {
+  if (!(error instanceof SysError)) return error;
+  const where = `${formatAddress(address)} port ${port}`;
+  if (error.errno === EADDRINUSE) {
+    return new StartFailure(
+      `cannot listen on ${where}: it is in use; stop what uses it or choose another [listen] port`,
+      BUSY,
+    );
+  }
+  if (error.errno === EADDRNOTAVAIL) {
+    return new StartFailure(`cannot listen on ${where}: this machine does not have that address`, FAILED);
+  }
+  if (error.errno === EACCES || error.errno === EPERM) {
+    return new StartFailure(
+      `cannot listen on ${where}: not permitted; run portal as root or choose a port above 1023`,
+      NOT_PERMITTED,
+    );
+  }
+  return new StartFailure(`cannot listen on ${where}: ${error.message}`, FAILED);
+}

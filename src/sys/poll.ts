@@ -1,0 +1,50 @@
+/** Waiting for descriptors with microsecond timeouts (ppoll). Descriptors are added once and named by index. */
+
+import type { Block } from "../share/block.ts";
+import { EINTR } from "./errno.ts";
+import { errno, libc } from "./libc.ts";
+import { at, nativeBlock } from "./memory.ts";
+
+const POLLIN = 1;
+const POLLFD_BYTES = 8;
+
+export class Poller {
+  /** True when a signal ended the last wait: JavaScript's handlers want to run. */
+  interrupted = false;
+  private readonly fds: Block;
+  private readonly timeout = nativeBlock(16);
+  private count = 0;
+
+  constructor(capacity: number) {
+    this.fds = nativeBlock(capacity * POLLFD_BYTES);
+  }
+
+  /** Watches a descriptor for reading; its index. */
+  add(fd: number): number {
+    const offset = this.count * POLLFD_BYTES;
+    this.fds.view.setInt32(offset, fd, true);
+    this.fds.view.setInt16(offset + 4, POLLIN, true);
+    return this.count++;
+  }
+
+  /** Stops (false) or resumes (true) looking at a descriptor: poll ignores negative ones. */
+  watch(index: number, fd: number, wanted: boolean): void {
+    this.fds.view.setInt32(index * POLLFD_BYTES, wanted ? fd : -1 - fd, true);
+  }
+
+  /** Waits until a descriptor is readable or `micros` have passed (0 = only look). Number of readable ones. */
+  wait(micros: number): number {
+    const seconds = Math.floor(micros / 1_000_000);
+    this.timeout.view.setUint32(0, seconds, true);
+    this.timeout.view.setUint32(8, Math.max(0, Math.floor((micros - seconds * 1_000_000) * 1000)), true);
+    const ready = libc.ppoll(at(this.fds), this.count, at(this.timeout), null, 0);
+    this.interrupted = ready < 0 && errno() === EINTR;
+    if (ready < 0) for (let i = 0; i < this.count; i++) this.fds.view.setInt16(i * POLLFD_BYTES + 6, 0, true);
+    return Math.max(ready, 0);
+  }
+
+  /** True when the descriptor was readable, or failed (reading it says how). */
+  readable(index: number): boolean {
+    return this.fds.view.getInt16(index * POLLFD_BYTES + 6, true) !== 0;
+  }
+}
