@@ -1,11 +1,5 @@
 /** What a portal is told: the checked configuration, with every default filled in. config/parse.ts makes it from TOML. */
-
-/** An address with a prefix length, as `10.77.0.1/24` or `fd77::1/64`. `bytes` is 4 or 16 long. */
-export interface Prefix {
-  readonly bytes: Uint8Array;
-  readonly length: number;
-  readonly text: string;
-}
+import type { Prefix } from "../wire/address.ts";
 
 export interface TunnelConfig {
   /** Name of the TUN interface; at most 15 bytes. */
@@ -79,3 +73,5 @@ export interface RemotePortalConfig extends CommonConfig {
 }
 
 export type Config = LocalConfig | RemotePortalConfig;
+
+export type Role = Config["role"];

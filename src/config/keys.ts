@@ -1,0 +1,91 @@
+/** Every section and key that a configuration file may have, with what a value looks like. Pure. */
+
+export type SectionName = "" | "tunnel" | "keys" | "remote" | "path" | "listen" | "peer";
+
+export interface Section {
+  /** Each key and an example of its value, as advice shows it. */
+  readonly keys: Readonly<Record<string, string>>;
+  /** Which portal has it. */
+  readonly role: "local" | "remote" | "both";
+  /** True for `[[name]]`, which may stand several times. */
+  readonly repeated: boolean;
+}
+
+const presharedKeys = {
+  preshared_key: '"(44 characters)"',
+  preshared_key_file: '"/etc/portal/preshared.key"',
+};
+
+/** "" is the top of the file. */
+export const SECTIONS: Readonly<Record<SectionName, Section>> = {
+  "": {
+    keys: {
+      role: '"local"',
+      secret: '"(the same long random text on both portals)"',
+      log_level: '"info"',
+      control_socket: '"/run/portal/portal0.sock"',
+    },
+    role: "both",
+    repeated: false,
+  },
+  tunnel: {
+    keys: { interface: '"portal0"', addresses: '["10.77.0.2/24"]', mtu: "1420", privacy: "true" },
+    role: "both",
+    repeated: false,
+  },
+  keys: {
+    keys: { private_key: '"(44 characters)"', private_key_file: '"/etc/portal/private.key"' },
+    role: "both",
+    repeated: false,
+  },
+  remote: {
+    keys: {
+      endpoint: '"portal.example.org:51900"',
+      public_key: '"(44 characters)"',
+      ...presharedKeys,
+    },
+    role: "local",
+    repeated: false,
+  },
+  path: {
+    keys: {
+      interface: '"eth0"',
+      metric: "0",
+      congestion: '"newreno"',
+      up: '"10 Mbit"',
+      down: '"50 Mbit"',
+    },
+    role: "local",
+    repeated: true,
+  },
+  listen: { keys: { addresses: '["0.0.0.0", "::"]', port: "51900" }, role: "remote", repeated: false },
+  peer: {
+    keys: {
+      name: '"home"',
+      public_key: '"(44 characters)"',
+      ...presharedKeys,
+      addresses: '["10.77.0.2/32"]',
+    },
+    role: "remote",
+    repeated: true,
+  },
+};
+
+export const SECTION_NAMES = Object.keys(SECTIONS).filter((name) => name !== "") as SectionName[];
+
+export const EVERY_KEY: readonly string[] = [
+  ...new Set(Object.values(SECTIONS).flatMap((section) => Object.keys(section.keys))),
+];
+
+/** Keys whose values nobody else may see. */
+export const CONFIDENTIAL_KEYS: readonly string[] = ["secret", "private_key", "preshared_key"];
+
+/** As it stands in a file: `[tunnel]`, `[[path]]`. */
+export function headerOf(name: SectionName): string {
+  return SECTIONS[name].repeated ? `[[${name}]]` : `[${name}]`;
+}
+
+/** `in [tunnel]`, or `at the top of the file`. */
+export function placeOf(name: SectionName): string {
+  return name === "" ? "at the top of the file" : `in ${headerOf(name)}`;
+}

@@ -1,0 +1,106 @@
+/** What only a local portal has: `[remote]` and every `[[path]]`. Pure. */
+import { formatEndpoint, parseAddress, parseEndpoint } from "../wire/address.ts";
+import type { CongestionName, PathConfig, RemoteConfig } from "./config.ts";
+import { type Identity, readPeerKeys } from "./identity.ts";
+import { parseRate } from "./rate.ts";
+import type { Source } from "./source.ts";
+import { quote, type Table, typeName } from "./table.ts";
+import { readInterface } from "./tunnel.ts";
+
+/** Paths one session may have. */
+export const PATHS_MOST = 32;
+
+const METRIC_MOST = 65535;
+
+/** Bits per second that a fixed rate may be. */
+const RATE_LEAST = 8_000;
+const RATE_MOST = 1e12;
+
+export function readRemote(table: Table, identity: Identity, source: Source): RemoteConfig | null {
+  const keys = readPeerKeys(table, identity, source);
+  table.require("endpoint");
+  const text = table.text("endpoint");
+  if (text === null) return null;
+  const endpoint = parseEndpoint(text);
+  if (endpoint === null) {
+    table.fault("endpoint", `endpoint ${quote(text)} is no host:port`, endpointAdvice(text));
+    return null;
+  }
+  return keys === null ? null : { ...endpoint, ...keys };
+}
+
+function endpointAdvice(text: string): string {
+  const address = parseAddress(text);
+  if (address !== null || /^[A-Za-z0-9.-]+$/.test(text)) return `write "${formatEndpoint(text, 51900)}"`;
+  return 'write "name:port", "192.0.2.1:port" or "[2001:db8::1]:port", port 1 to 65535';
+}
+
+/** Every path that has no fault. */
+export function readPaths(tables: readonly Table[], tunnelInterface: string | null): PathConfig[] {
+  if (tables.length > PATHS_MOST) {
+    const { document, header } = tables[PATHS_MOST]!;
+    document.fault(header, `more than ${PATHS_MOST} paths`, `leave at most ${PATHS_MOST}`);
+  }
+  const paths: PathConfig[] = [];
+  for (const table of tables) {
+    const path = readPath(table, tunnelInterface);
+    if (path === null) continue;
+    if (paths.some((other) => other.interface === path.interface)) {
+      const message = `interface ${quote(path.interface)} has a path already`;
+      table.fault("interface", message, "remove one of the two [[path]]");
+    }
+    paths.push(path);
+  }
+  return paths;
+}
+
+function readPath(table: Table, tunnelInterface: string | null): PathConfig | null {
+  table.require("interface");
+  const name = readInterface(table);
+  if (name !== null && name === tunnelInterface) {
+    const message = `interface ${quote(name)} is the tunnel itself`;
+    table.fault("interface", message, "write the interface that leads to the Internet");
+  }
+  const metric = table.integer("metric", 0, METRIC_MOST) ?? 0;
+  const congestion = table.has("congestion")
+    ? table.word<CongestionName>("congestion", ["newreno", "fixed"])
+    : "newreno";
+  const upBytesPerSecond = readRate(table, "up");
+  const downBytesPerSecond = readRate(table, "down");
+  if (congestion === "fixed") {
+    table.require("up");
+    table.require("down");
+  } else if (congestion !== null) {
+    for (const key of ["up", "down"]) {
+      if (!table.has(key)) continue;
+      table.faultAtKey(
+        key,
+        `${key} goes only with congestion = "fixed"`,
+        `remove it, or add congestion = "fixed"`,
+      );
+    }
+  }
+  if (name === null || congestion === null) return null;
+  return { interface: name, metric, congestion, upBytesPerSecond, downBytesPerSecond };
+}
+
+/** Bytes per second, from `50 Mbit` or a whole number of bits per second. */
+function readRate(table: Table, key: "up" | "down"): number | null {
+  const value = table.raw(key);
+  if (value === undefined) return null;
+  const advice = `write for example ${key} = "50 Mbit"`;
+  if (typeof value !== "string" && typeof value !== "bigint") {
+    table.fault(key, `${key} is ${typeName(value)}, not a rate`, advice);
+    return null;
+  }
+  const bits = typeof value === "string" ? parseRate(value) : Number(value);
+  if (bits === null) {
+    table.fault(key, `${key} ${quote(String(value))} is no rate`, advice);
+    return null;
+  }
+  if (bits < RATE_LEAST || bits > RATE_MOST) {
+    table.fault(key, `${key} is out of range`, "write a rate from 8 kbit to 1000 Gbit a second");
+    return null;
+  }
+  return bits / 8;
+}

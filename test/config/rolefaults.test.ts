@@ -1,0 +1,148 @@
+/** Faults of `[remote]`, `[[path]]`, `[listen]` and `[[peer]]`: one at a time. */
+import { test } from "bun:test";
+import { but, expectFaults, type FaultRow, keyText, LOCAL, REMOTE } from "./source.ts";
+
+const table: FaultRow[] = [
+  [
+    "no endpoint",
+    () => but(LOCAL, "endpoint", "# endpoint"),
+    '6:1+8 missing key "endpoint" in [remote] | add endpoint = "portal.example.org:51900"',
+  ],
+  [
+    "endpoint without port",
+    () => but(LOCAL, ":51900", ""),
+    '7:12+20 endpoint "portal.example.org" is no host:port | write "portal.example.org:51900"',
+  ],
+  [
+    "endpoint IPv6 without brackets",
+    () => but(LOCAL, "portal.example.org:51900", "2001:db8::1"),
+    '7:12+13 endpoint "2001:db8::1" is no host:port | write "[2001:db8::1]:51900"',
+  ],
+  [
+    "endpoint port 0",
+    () => but(LOCAL, ":51900", ":0"),
+    '7:12+22 endpoint "portal.example.org:0" is no host:port | write "name:port", "192.0.2.1:port" or "[2001:db8::1]:port", port 1 to 65535',
+  ],
+  [
+    "path without interface",
+    () => but(LOCAL, 'interface = "wwan0"', "metric = 1"),
+    '11:1+8 missing key "interface" in [[path]] | add interface = "eth0"',
+  ],
+  [
+    "path twice",
+    () => but(LOCAL, "wwan0", "eth0"),
+    '12:13+6 interface "eth0" has a path already | remove one of the two [[path]]',
+  ],
+  [
+    "path through the tunnel",
+    () => but(LOCAL, "wwan0", "portal0"),
+    '12:13+9 interface "portal0" is the tunnel itself | write the interface that leads to the Internet',
+  ],
+  [
+    "path interface long",
+    () => but(LOCAL, "wwan0", "enx0123456789abcdef"),
+    '12:13+21 interface "enx0123456789abcdef" has 19 bytes | write a name of at most 15 bytes',
+  ],
+  [
+    "metric",
+    () => `${LOCAL}metric = 65536\n`,
+    "13:10+5 metric is out of range | write a number from 0 to 65535",
+  ],
+  [
+    "metric negative",
+    () => `${LOCAL}metric = -1\n`,
+    "13:10+2 metric is out of range | write a number from 0 to 65535",
+  ],
+  [
+    "congestion",
+    () => `${LOCAL}congestion = "newrno"\n`,
+    '13:14+8 congestion cannot be "newrno" | write "newreno"',
+  ],
+  [
+    "rates without fixed",
+    () => `${LOCAL}up = "1 Mbit"\n`,
+    '13:1+2 up goes only with congestion = "fixed" | remove it, or add congestion = "fixed"',
+  ],
+  [
+    "fixed without down",
+    () => `${LOCAL}congestion = "fixed"\nup = "1 Mbit"\n`,
+    '11:1+8 missing key "down" in [[path]] | add down = "50 Mbit"',
+  ],
+  [
+    "a rate that is none",
+    () => `${LOCAL}congestion = "fixed"\nup = "1 Mb"\ndown = 1000000\n`,
+    '14:6+6 up "1 Mb" is no rate | write for example up = "50 Mbit"',
+  ],
+  [
+    "a rate that is true",
+    () => `${LOCAL}congestion = "fixed"\nup = true\ndown = 1000000\n`,
+    '14:6+4 up is true or false, not a rate | write for example up = "50 Mbit"',
+  ],
+  [
+    "a rate too low",
+    () => `${LOCAL}congestion = "fixed"\nup = 50\ndown = 1000000\n`,
+    "14:6+2 up is out of range | write a rate from 8 kbit to 1000 Gbit a second",
+  ],
+  [
+    "listen port",
+    () => `${REMOTE}[listen]\nport = 65536\n`,
+    "15:8+5 port is out of range | write a number from 1 to 65535",
+  ],
+  [
+    "listen address",
+    () => `${REMOTE}[listen]\naddresses = ["::", "1.2.3.4:5"]\n`,
+    '15:20+11 "1.2.3.4:5" is no address | write an address of this machine without port, or "0.0.0.0" or "::" for all',
+  ],
+  [
+    "listen address twice",
+    () => `${REMOTE}[listen]\naddresses = ["::1", "0::1"]\n`,
+    "15:21+6 ::1 stands twice | remove one of them",
+  ],
+  [
+    "peer without name",
+    () => but(REMOTE, 'name = "home"\n', ""),
+    '6:1+8 missing key "name" in [[peer]] | add name = "home"',
+  ],
+  [
+    "peer of a strange name",
+    () => but(REMOTE, '"home"', '"a\\u001bb"'),
+    '7:8+10 "a\\u001bb" cannot be a name | write up to 64 letters, digits, spaces, dots, hyphens and underscores',
+  ],
+  [
+    "two peers of one name",
+    () => but(REMOTE, '"boat"', '"home"'),
+    '11:8+6 another [[peer]] is named "home" | write a name of its own',
+  ],
+  [
+    "two peers of one key",
+    () => but(REMOTE, keyText(10), keyText(9)),
+    '12:14+46 public_key is that of "home" too | write a key of its own: portals are told apart by their keys',
+  ],
+  [
+    "two peers of one address",
+    () => but(REMOTE, "10.77.0.3/32", "10.77.0.2/31"),
+    '13:14+14 10.77.0.2/31 overlaps 10.77.0.2/32 of "home" | give every peer addresses of its own',
+  ],
+  [
+    "peer with host bits",
+    () => but(REMOTE, "10.77.0.3/32", "10.78.0.3/24"),
+    '13:14+14 10.78.0.3/24 is neither one address nor a network | write "10.78.0.3/32" or "10.78.0.0/24"',
+  ],
+  [
+    "peer with our address",
+    () => but(REMOTE, "10.77.0.3/32", "10.77.0.1"),
+    "13:14+11 10.77.0.1/32 is this portal's own address in [tunnel] | write the peer's address",
+  ],
+  [
+    "peer with a bad address",
+    () => but(REMOTE, "10.77.0.3/32", "10.77.0.3/33"),
+    '13:14+14 "10.77.0.3/33" is no address or prefix | write for example "10.77.0.2/32" or "fd77::2/128"',
+  ],
+  [
+    "peer without addresses",
+    () => but(REMOTE, 'addresses = ["10.77.0.2/32"]\n', ""),
+    '6:1+8 missing key "addresses" in [[peer]] | add addresses = ["10.77.0.2/32"]',
+  ],
+];
+
+for (const row of table) test(row[0], () => expectFaults(row));
