@@ -9,7 +9,7 @@ import { join } from "node:path";
 process.chdir(join(import.meta.dir, ".."));
 
 interface Layer {
-  /** Layers it may import besides itself; "share types" stands for `import type` only. */
+  /** Layers it may import besides itself; "share types" allows only `import type` of it. */
   readonly layers: readonly string[];
   /** Packages and built-in modules it may import; a trailing * stands for any rest. */
   readonly packages: readonly string[];
@@ -23,22 +23,22 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "src/share/": { pure: true, layers: [], packages: [] },
   "src/proto/": { pure: true, layers: ["wire", "share"], packages: ["@noble/hashes/*"] },
   "src/outbound.ts": { pure: true, layers: ["wire", "proto", "share"], packages: [] },
-  "src/inbound.ts": { pure: true, layers: ["wire", "proto", "share"], packages: [] },
+  "src/inbound.ts": { pure: true, layers: ["wire", "proto", "share", "outbound.ts types"], packages: [] },
   "src/config/": { layers: ["wire", "share"], packages: ["@noble/hashes/*", "smol-toml"] },
   "src/sys/": { layers: ["wire", "proto", "share"], packages: ["bun:ffi", "node:*", "@noble/hashes/*"] },
   "src/lab/line.ts": { pure: true, layers: ["wire", "share"], packages: [] },
   "src/lab/random.ts": { pure: true, layers: ["wire", "share"], packages: [] },
   "src/lab/ring.ts": { pure: true, layers: ["wire", "share"], packages: [] },
-  "src/lab/": { layers: ["wire", "share", "sys"], packages: ["node:*"] },
+  "src/lab/": { layers: ["wire", "share", "sys"], packages: ["bun", "node:*"] },
   "src/host/": { layers: ["wire", "share", "config", "sys"], packages: ["node:*"] },
   "src/ui/": { layers: ["wire", "share"], packages: [] },
   "src/run/": {
     layers: ["wire", "share", "proto", "outbound.ts", "inbound.ts", "config", "sys", "host", "ui", "lab"],
-    packages: ["node:*"],
+    packages: ["bun", "node:*"],
   },
   "src/cli/": {
     layers: ["wire", "share", "proto", "config", "sys", "host", "ui", "lab", "run"],
-    packages: ["node:*", "citty", "smol-toml"],
+    packages: ["bun", "node:*", "citty", "smol-toml"],
   },
   "src/main.ts": { layers: ["cli"], packages: ["citty"] },
 };
