@@ -99,6 +99,8 @@ export class Line<T> {
   };
   /** Of the item `poll` gave last: when it arrived, exactly. */
   arrivedAt = 0;
+  /** Of the item `poll` gave last: its size, as offered. */
+  arrivedBytes = 0;
   /** Of the item `poll` gave last: it arrived damaged. Of two copies only the first says so. */
   corrupted = false;
   /** Of the item `poll` gave last: `poll` will give it once more, so its memory must live on. */
@@ -193,10 +195,11 @@ export class Line<T> {
     const { counts } = this;
     const { item, mark } = ring;
     this.arrivedAt = ring.time;
+    this.arrivedBytes = ring.bytes;
     this.corrupted = (mark & CORRUPT) !== 0;
     this.again = (mark & TWICE) !== 0;
     counts.delivered++;
-    counts.deliveredBytes += ring.bytes;
+    counts.deliveredBytes += this.arrivedBytes;
     if (this.corrupted) counts.corrupted++;
     if (mark & DELIVERED) counts.duplicated++;
     if (this.again) ring.mark = (mark & ~(TWICE | CORRUPT)) | DELIVERED;

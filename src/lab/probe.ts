@@ -1,0 +1,77 @@
+/**
+ * A steady stream of small UDP packets beside a flow, one way, as a call is: what gets lost, and for how long nothing
+ * comes. Sender and receiver are processes of their own and report as JSON lines.
+ */
+import { createSocket } from "node:dgram";
+import { Gaps } from "./gaps.ts";
+import { say } from "./say.ts";
+
+/** What the receiver says every 100 ms. */
+export interface ProbeReport {
+  at: number;
+  /** Different packets that have arrived. */
+  received: number;
+  duplicates: number;
+  gapMs: number;
+}
+
+/** What the sender says at its end. */
+export interface ProbeSent {
+  sent: number;
+}
+
+const REPORT_MILLIS = 100;
+
+/** Like a packet of speech: 20 ms of a narrow-band codec. */
+const PACKET_BYTES = 60;
+
+/** A day of 100 packets per second. */
+const MOST_PACKETS = 10_000_000;
+
+/** Sends until standard input closes, then says how many. */
+export async function runProbeSender(host: string, port: number, perSecond: number): Promise<void> {
+  const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+  // An ICMP error is a lost packet, and counted by its absence.
+  socket.on("error", () => {});
+  const packet = Buffer.alloc(PACKET_BYTES);
+  const started = performance.now();
+  let sent = 0;
+  const timer = setInterval(() => {
+    const due = Math.floor(((performance.now() - started) * perSecond) / 1000);
+    while (sent < due && sent < MOST_PACKETS) {
+      packet.writeUInt32BE(sent++);
+      socket.send(packet, port, host, () => {});
+    }
+  }, 1);
+  for await (const _ of Bun.stdin.stream());
+  clearInterval(timer);
+  socket.close();
+  say({ sent } satisfies ProbeSent);
+}
+
+/** Receives until it is killed. */
+export async function runProbeReceiver(port: number): Promise<void> {
+  const socket = createSocket({ type: "udp6", ipv6Only: false });
+  const seen = new Uint8Array(MOST_PACKETS);
+  let received = 0;
+  let duplicates = 0;
+  let gaps: Gaps | null = null;
+  const clock = () => performance.timeOrigin + performance.now();
+  socket.on("message", (packet) => {
+    if (packet.length !== PACKET_BYTES) return;
+    const number = packet.readUInt32BE();
+    if (number >= MOST_PACKETS) return;
+    gaps ??= new Gaps(clock());
+    gaps.arrived(clock());
+    if (seen[number]) duplicates++;
+    else received++;
+    seen[number] = 1;
+  });
+  await new Promise<void>((bound) => socket.bind(port, "::", bound));
+  say({ listening: true });
+  setInterval(() => {
+    const at = clock();
+    say({ at, received, duplicates, gapMs: gaps?.take(at) ?? 0 } satisfies ProbeReport);
+  }, REPORT_MILLIS);
+  await new Promise(() => {});
+}
