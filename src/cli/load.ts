@@ -1,0 +1,87 @@
+/** Finds the configuration file, reads it and gives it, checked, or ends the command with its faults. */
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Config } from "../config/config.ts";
+import { formatFaults } from "../config/fault.ts";
+import { parseConfig } from "../config/parse.ts";
+import type { Source } from "../config/source.ts";
+import { createNoiseCrypto } from "../sys/crypto.ts";
+import { EXIT, Failure } from "./exit.ts";
+import { complainLine } from "./print.ts";
+
+/** Where a configuration is looked for when none is named. */
+export const DEFAULT_FILES: readonly string[] = ["portal.toml", "/etc/portal/portal.toml"];
+
+/** `named` is what stands behind --toml: nothing or "" means the default places. */
+export function findConfig(named: string | undefined, places = DEFAULT_FILES): string {
+  if (named !== undefined && named !== "") return named;
+  const found = places.find((place) => existsSync(place));
+  if (found !== undefined) return found;
+  const advice = "write one (portal.toml.example shows how), or name it with --toml FILE";
+  throw new Failure(EXIT.config, `no configuration in ${places.join(" or ")}: ${advice}`);
+}
+
+/** The checked configuration. Its faults are written to standard error, and end the command. */
+export function loadConfig(file: string): Config {
+  const source = readSource(file);
+  const result = parseConfig(source);
+  if ("config" in result) return result.config;
+  const { length } = result.faults;
+  complainLine(formatFaults(source.text, file, result.faults));
+  throw new Failure(EXIT.config, `${length} ${length === 1 ? "fault" : "faults"} in ${file}: see above`);
+}
+
+export function readSource(file: string): Source {
+  let content: ReturnType<typeof readWithMode>;
+  try {
+    content = readWithMode(file);
+  } catch (error) {
+    const denied = codeOf(error) === "EACCES";
+    const advice = denied ? "run portal as the user who may, often root" : "name a file with --toml FILE";
+    throw new Failure(
+      denied ? EXIT.notPermitted : EXIT.config,
+      `cannot read ${file}: ${problemOf(error)}; ${advice}`,
+    );
+  }
+  return {
+    ...content,
+    file,
+    readFile: (path) => {
+      try {
+        const { text, mode } = readWithMode(resolve(dirname(file), path));
+        // What is no file in a directory (a pipe, /dev/stdin) has no readers to speak of.
+        return { text, mode: mode ?? 0 };
+      } catch (error) {
+        return { problem: problemOf(error) };
+      }
+    },
+    publicKey: createNoiseCrypto().publicKey,
+  };
+}
+
+/** Text and permission bits of one and the same file, even if another takes its name meanwhile. */
+function readWithMode(path: string): { text: string; mode: number | null } {
+  const fd = openSync(path, "r");
+  try {
+    const stat = fstatSync(fd);
+    return { text: readFileSync(fd, "utf8"), mode: stat.isFile() ? stat.mode & 0o777 : null };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+const problems: Readonly<Record<string, string>> = {
+  ENOENT: "no such file",
+  ENOTDIR: "no such file",
+  EACCES: "permission denied",
+  EISDIR: "it is a directory",
+};
+
+function problemOf(error: unknown): string {
+  const message = error instanceof Error ? error.message.split("\n")[0]! : String(error);
+  return problems[codeOf(error)] ?? message;
+}

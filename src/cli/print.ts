@@ -1,0 +1,19 @@
+/** Writing to standard output and error: whole and at once, since the process may end right after. */
+import { writeFileSync } from "node:fs";
+
+export function printLine(text: string): void {
+  write(1, text);
+}
+
+export function complainLine(text: string): void {
+  write(2, text);
+}
+
+function write(fd: number, text: string): void {
+  try {
+    writeFileSync(fd, `${text}\n`);
+  } catch (error) {
+    // The reader has gone (`portal status | head -1`): not our failure.
+    if (!(error instanceof Error && "code" in error && error.code === "EPIPE")) throw error;
+  }
+}

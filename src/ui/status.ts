@@ -1,0 +1,121 @@
+/** The status report as `portal status` prints it. Pure. */
+import type { Drop } from "../share/counters.ts";
+import type { PathReport, SessionReport, StatusReport } from "../share/status.ts";
+import { type Column, renderTable } from "./table.ts";
+import { formatBytes, formatCount, formatDuration, formatMillis, formatRate, formatShare } from "./units.ts";
+
+/** What each drop reason means, in the words of an operator. */
+const DROP_WORDS: Readonly<Record<Drop, string>> = {
+  malformed: "malformed",
+  unknownType: "of unknown type",
+  unknownIndex: "for no session",
+  notAuthentic: "not authentic",
+  replayed: "replayed",
+  tooOld: "too old",
+  handshakeRefused: "handshake refused",
+  overloaded: "beyond the handshake rate limit",
+  unknownPath: "of too many paths",
+  badSource: "from a source address not the peer's",
+  badInner: "no IP packet inside",
+  duplicate: "received twice",
+  tunRefused: "refused by the kernel",
+  noSession: "without a session",
+  noRoute: "for no peer",
+  tooBig: "larger than the MTU",
+  overflow: "beyond a full queue",
+  expired: "lost too often",
+};
+
+const COLUMNS: readonly Column[] = [
+  { title: "path", align: "left" },
+  { title: "status", align: "left" },
+  { title: "metric", align: "right" },
+  { title: "RTT", align: "right" },
+  { title: "loss", align: "right" },
+  { title: "sending", align: "right" },
+  { title: "receiving", align: "right" },
+  { title: "window", align: "right" },
+  { title: "sent", align: "right" },
+  { title: "received", align: "right" },
+  { title: "endpoint", align: "left" },
+];
+
+/** Lines for a terminal of some 100 columns, the last ended by no line feed. What has no place here is in the JSON form. */
+export function renderStatus(report: StatusReport): string {
+  const lines = [
+    `${report.interface}: ${report.role} portal ${report.version}, running for ${formatDuration(report.uptimeSeconds)}`,
+    `  public key   ${report.publicKey}`,
+    `  MTU ${report.mtu}, cipher ${report.cipher}, offloads: ${offloadsOf(report)}`,
+  ];
+  if (report.sessions.length === 0) lines.push("", "no session");
+  for (const session of report.sessions) lines.push("", ...sessionLines(session));
+  const strangers = dropLines("dropped from strangers", report.drops);
+  return [...lines, ...(strangers.length > 0 ? ["", ...strangers] : [])].join("\n");
+}
+
+function offloadsOf({ offloads }: StatusReport): string {
+  const names = [
+    offloads.tun ? "TUN" : null,
+    offloads.udpSegmentation ? "UDP send" : null,
+    offloads.udpReceive ? "UDP receive" : null,
+  ].filter((name) => name !== null);
+  return names.length > 0 ? names.join(", ") : "none";
+}
+
+function sessionLines(session: SessionReport): string[] {
+  const lines = [
+    `session with ${session.peer}: ${sessionState(session)}`,
+    `  public key   ${session.publicKey}`,
+  ];
+  if (session.addresses.length > 0) lines.push(`  addresses    ${session.addresses.join(", ")}`);
+  if (session.paths.length > 0) lines.push(...renderTable(COLUMNS, session.paths.map(pathCells), "  "));
+  const order = [
+    [session.reorderedPackets, "put in order"],
+    [session.heldPackets, "held now"],
+    [session.givenUpPackets, "given up"],
+    [session.duplicatePackets, "received twice"],
+  ] as const;
+  const counted = order
+    .filter(([count]) => count > 0)
+    .map(([count, what]) => `${formatCount(count)} ${what}`);
+  if (counted.length > 0) lines.push(`  packets      ${counted.join(", ")}`);
+  return [...lines, ...dropLines("  dropped     ", session.drops)];
+}
+
+function sessionState(session: SessionReport): string {
+  const parts: string[] = [session.status];
+  if (session.status === "up" && session.establishedSeconds !== null) {
+    parts[0] = `up for ${formatDuration(session.establishedSeconds)}`;
+  }
+  if (session.lastHandshakeSeconds !== null) {
+    parts.push(`last handshake ${formatDuration(session.lastHandshakeSeconds)} ago`);
+  }
+  if (session.suite !== null) parts.push(session.suite);
+  return parts.join(", ");
+}
+
+function pathCells(path: PathReport): string[] {
+  return [
+    path.name,
+    path.status,
+    String(path.metric),
+    path.rttMs === null ? "-" : formatMillis(path.rttMs),
+    formatShare(path.loss),
+    formatRate(path.sendBitsPerSecond),
+    formatRate(path.receiveBitsPerSecond),
+    formatBytes(path.windowBytes),
+    formatBytes(path.sentBytes),
+    formatBytes(path.receivedBytes),
+    path.endpoint ?? "-",
+  ];
+}
+
+/** The most frequent reason first. */
+function dropLines(title: string, drops: StatusReport["drops"]): string[] {
+  const entries = Object.entries(drops) as [Drop, number][];
+  if (entries.length === 0) return [];
+  const sorted = entries.toSorted((a, b) => b[1] - a[1]);
+  // A newer portal may know reasons that this program has no words for.
+  const words = sorted.map(([reason, count]) => `${formatCount(count)} ${DROP_WORDS[reason] ?? reason}`);
+  return [`${title} ${words.join(", ")}`];
+}

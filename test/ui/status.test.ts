@@ -1,0 +1,103 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DROPS } from "../../src/share/counters.ts";
+import { renderStatus } from "../../src/ui/status.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatMillis,
+  formatRate,
+  formatShare,
+} from "../../src/ui/units.ts";
+import { pathOf, reportOf, sessionOf } from "./report.ts";
+
+describe("the table", () => {
+  test("of a local portal with two paths", () => {
+    expect(renderStatus(reportOf())).toMatchSnapshot();
+  });
+
+  test("of a remote portal, one peer there and one not", () => {
+    const absent = sessionOf({
+      peer: "boat",
+      status: "down",
+      suite: null,
+      establishedSeconds: null,
+      lastHandshakeSeconds: null,
+      addresses: [],
+      paths: [],
+      heldPackets: 0,
+      reorderedPackets: 0,
+      givenUpPackets: 0,
+      duplicatePackets: 0,
+      drops: {},
+    });
+    const present = sessionOf({
+      peer: "home",
+      paths: [pathOf({ name: "path 0", rttMs: null, rttVarMs: null, minRttMs: null, endpoint: null })],
+    });
+    const offloads = { tun: false, udpSegmentation: false, udpReceive: false };
+    expect(
+      renderStatus(reportOf({ role: "remote", sessions: [present, absent], offloads, drops: {} })),
+    ).toMatchSnapshot();
+  });
+
+  test("of a portal nobody has spoken to", () => {
+    expect(renderStatus(reportOf({ sessions: [], drops: {} }))).toMatchSnapshot();
+  });
+
+  test("names every drop reason, the most frequent first", () => {
+    const drops = Object.fromEntries(DROPS.map((name, i) => [name, i + 1]));
+    const lines = renderStatus(reportOf({ sessions: [], drops })).split("\n");
+    expect(lines.at(-1)!.split(", ")).toHaveLength(DROPS.length);
+    expect(lines.at(-1)!).toStartWith("dropped from strangers 18 lost too often, 17 beyond a full queue");
+    const unknown = { surprising: 5 } as never;
+    expect(renderStatus(reportOf({ sessions: [], drops: unknown }))).toEndWith("5 surprising");
+  });
+});
+
+test.each([
+  [formatRate, 0, "0 bit/s"],
+  [formatRate, 999, "999 bit/s"],
+  [formatRate, 999.6, "1.00 kbit/s"],
+  [formatRate, 9_994, "9.99 kbit/s"],
+  [formatRate, 9_996, "10.0 kbit/s"],
+  [formatRate, 48_200_000, "48.2 Mbit/s"],
+  [formatRate, 99_960_000, "100 Mbit/s"],
+  [formatRate, 999_600_000, "1.00 Gbit/s"],
+  [formatRate, 2.5e15, "2500 Tbit/s"],
+  [formatBytes, 1_912_345_678, "1.91 GB"],
+  [formatCount, 99_999, "99999"],
+  [formatCount, 812_345, "812 k"],
+  [formatCount, 12_345_678, "12.3 M"],
+  [formatMillis, 0.04, "0.0 ms"],
+  [formatMillis, 21.37, "21.4 ms"],
+  [formatMillis, 99.96, "100 ms"],
+  [formatMillis, 12_345, "12.3 s"],
+  [formatDuration, 0, "0 s"],
+  [formatDuration, 59.6, "1 min"],
+  [formatDuration, 125, "2 min 5 s"],
+  [formatDuration, 3_600, "1 h"],
+  [formatDuration, 3_605, "1 h"],
+  [formatDuration, 90_061, "1 d 1 h"],
+  [formatDuration, -1, "0 s"],
+  [formatShare, 0, "0 %"],
+  [formatShare, 0.0012, "0.12 %"],
+  [formatShare, 0.0731, "7.3 %"],
+  [formatShare, 0.5, "50 %"],
+  [formatShare, 1, "100 %"],
+])("%p of %d is %j", (format, value, text) => {
+  expect(format(value)).toBe(text);
+});
+
+test("scaled numbers stay short and true to a hundredth", () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 9.99e14, noNaN: true }), (value) => {
+      const text = formatBytes(value);
+      expect(text.length).toBeLessThanOrEqual("99.99 MB".length);
+      const [number, unit] = text.split(" ");
+      const read = Number(number) * { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 }[unit!]!;
+      expect(Math.abs(read - value)).toBeLessThanOrEqual(Math.max(0.5, value * 0.006));
+    }),
+  );
+});
