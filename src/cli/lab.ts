@@ -7,6 +7,7 @@ import { runEmulator } from "../lab/emulator.ts";
 import { type FlowEnd, runSink, runSource } from "../lab/flow.ts";
 import { runProbeReceiver, runProbeSender } from "../lab/probe.ts";
 import { SysError } from "../sys/errno.ts";
+import { EXIT, Failure } from "./exit.ts";
 
 const port = { type: "string", required: true, description: "TCP or UDP port" } as const;
 const host = { type: "string", description: "address to connect to; without it, listens" } as const;
@@ -52,16 +53,14 @@ function flowEnd(args: { host?: string | undefined; port: string }): FlowEnd {
   return { host: args.host ?? null, port: Number(args.port) };
 }
 
-/** Runs one process's job and ends the process: code 0, or one line on standard error and code 1. */
-async function orSay(job: () => void | Promise<void>): Promise<void> {
+/** Runs one process's job to its end; what goes wrong is one line, for who started it. */
+async function orSay(job: () => void | Promise<void>): Promise<number> {
   try {
     await job();
-    // A listening socket would keep the process.
-    process.exit(0);
+    return EXIT.ok;
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const advice = error instanceof SysError && error.call.includes("/dev/net/tun") ? " (run as root)" : "";
-    console.error(`portal lab: ${error.message}${advice}`);
-    process.exit(1);
+    throw new Failure(EXIT.failed, `${error.message}${advice}`);
   }
 }

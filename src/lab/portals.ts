@@ -79,10 +79,14 @@ export class Portals {
     });
   }
 
+  /** What `portal status --json` would say; null when the portal does not answer (yet). */
   async status(side: Side): Promise<StatusReport | null> {
-    const command = [...selfCommand(), "status", "--json", "--toml", tomlFile(side)];
-    const { code, stdout } = await this.lab.exec(side, command);
-    return code === 0 ? (JSON.parse(stdout) as StatusReport) : null;
+    try {
+      const response = await fetch("http://portal/status", { unix: controlSocket(side) });
+      return (await response.json()) as StatusReport;
+    } catch {
+      return null;
+    }
   }
 
   /** As Lab.waitFor; rejects at once when a portal ends. */
@@ -114,6 +118,10 @@ function tomlFile(side: Side): string {
   return `${DIRECTORY}/${side}.toml`;
 }
 
+function controlSocket(side: Side): string {
+  return `${DIRECTORY}/${side}.sock`;
+}
+
 function upPaths(report: StatusReport | null): number {
   const paths = report?.sessions.flatMap((session) => session.paths) ?? [];
   return paths.filter(({ status }) => status === "up").length;
@@ -132,7 +140,7 @@ function configurations(lab: Lab, paths: readonly number[], outer: Family): Reco
   return {
     local: {
       role: "local",
-      control_socket: `${DIRECTORY}/local.sock`,
+      control_socket: controlSocket("local"),
       tunnel: tunnel(ADDRESSES.tunnelLocal),
       keys: { private_key: keys.local.privateKey },
       remote: {
@@ -143,7 +151,7 @@ function configurations(lab: Lab, paths: readonly number[], outer: Family): Reco
     },
     remote: {
       role: "remote",
-      control_socket: `${DIRECTORY}/remote.sock`,
+      control_socket: controlSocket("remote"),
       tunnel: tunnel(ADDRESSES.tunnelRemote),
       keys: { private_key: keys.remote.privateKey },
       listen: { addresses: lab.ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"], port: TUNNEL_PORT },
