@@ -29,6 +29,11 @@ interface Lazy {
 const COMMANDS: Readonly<Record<string, Command>> = { check, status, keygen, pubkey };
 
 const LAZY: Readonly<Record<string, Lazy>> = {
+  demo: {
+    description: "Show one TCP flow over several paths, in a laboratory on this machine",
+    hidden: false,
+    load: () => import("./demo.ts").then((module) => module.demo),
+  },
   lab: {
     description: "Processes of the laboratory",
     hidden: true,

@@ -49,7 +49,7 @@ export function renderStatus(report: StatusReport): string {
   ];
   if (report.sessions.length === 0) lines.push("", "no session");
   for (const session of report.sessions) lines.push("", ...sessionLines(session));
-  const strangers = dropLines("dropped from strangers", report.drops);
+  const strangers = dropLines("dropped outside any session:", report.drops);
   return [...lines, ...(strangers.length > 0 ? ["", ...strangers] : [])].join("\n");
 }
 

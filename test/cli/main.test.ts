@@ -31,10 +31,19 @@ describe("usage", () => {
     [["--version", "--help-me"], 'unknown flag "--help-me" of "portal": "portal --help" lists all'],
     [["status", "--jsn"], 'unknown flag "--jsn" of "portal status": did you mean "--json"?'],
     [["status", "--socket", "/a", "--toml", "b"], '"portal status" takes --socket or --toml: leave one out'],
+    [["lab", "emulator"], 'unknown command "emulator": did you mean "portal lab emulate"?'],
+    [["lab", "emulate"], 'Missing required argument: --paths; "portal --help" shows what there is'],
+    [["lab", "sink", "--prot", "1"], 'unknown flag "--prot" of "portal lab sink": did you mean "--port"?'],
     [["keygen", "now"], 'unexpected "now": "portal keygen --help" shows what it takes'],
   ];
   test.each(table)("%j", async (args, line) => {
     expect(await portal(args)).toEqual({ code: 2, stdout: "", stderr: `portal: ${line}\n` });
+  });
+
+  test("a command of commands needs one of them", async () => {
+    const { code, stderr } = await portal(["lab"]);
+    expect(code).toBe(2);
+    expect(stderr).toStartWith('portal: "portal lab" needs a command: emulate, ');
   });
 
   test("no argument shows the help, as an error", async () => {
@@ -47,14 +56,15 @@ describe("usage", () => {
   test.each(helps)("$args", async ({ args }) => {
     const { code, stdout, stderr } = await portal(args);
     expect([code, stderr]).toEqual([0, ""]);
-    for (const command of ["check", "status", "keygen", "pubkey"]) expect(stdout).toContain(`  ${command} `);
-    expect(stdout).not.toContain("lab");
+    for (const command of ["check", "status", "keygen", "pubkey", "demo"])
+      expect(stdout).toContain(`  ${command} `);
+    expect(stdout).not.toContain("  lab ");
     expect(stdout).toContain("5  port, interface or control socket in use");
     expect(stdout).not.toContain("\u001b");
     expect(stdout).not.toMatch(/ $/m);
   });
 
-  test.each(["check", "status", "keygen", "pubkey"])("%s --help", async (command) => {
+  test.each(["check", "status", "keygen", "pubkey", "demo"])("%s --help", async (command) => {
     const { code, stdout, stderr } = await portal([command, "--help"]);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toContain(`USAGE portal ${command}`);
@@ -127,6 +137,14 @@ portal: 1 fault in ${wrong}: see above
       "portal: no configuration in portal.toml or /etc/portal/portal.toml: write one",
     );
   });
+});
+
+test("a file may have the name of a command", async () => {
+  const { code, stderr } = await portal(["--toml", "check"]);
+  expect([code, stderr]).toEqual([
+    3,
+    "portal: cannot read check: no such file; name a file with --toml FILE\n",
+  ]);
 });
 
 test("portal --toml shows the faults too, and runs nothing", async () => {

@@ -93,6 +93,7 @@ test("says when none runs", async () => {
     exitCode: 1,
   });
   const stale = left("stale.sock");
+  expect((await failure(askOnly(directory))).exitCode).toBe(1);
   expect((await failure(ask(stale))).message).toStartWith(
     `no portal runs: ${stale} is left from one that ended;`,
   );
@@ -114,6 +115,7 @@ test.skipIf(process.getuid?.() !== 0)("says who may ask (needs root, to become s
   const inner = join(directory, "portal");
   mkdirSync(inner, { mode: 0o750 });
   const socket = serve("portal0.sock");
+  left("another.sock");
   Bun.spawnSync(["chmod", "755", directory]);
   const groups = process.getgroups!();
   process.setgroups!([]);
@@ -124,6 +126,7 @@ test.skipIf(process.getuid?.() !== 0)("says who may ask (needs root, to become s
       message: `no permission to look into ${inner}: run portal status as root, or as the user the portal runs as`,
       exitCode: 4,
     });
+    expect((await failure(askOnly(directory))).exitCode).toBe(4);
     expect(await failure(ask(socket))).toEqual({
       message: `no permission for the control socket ${socket}: run portal status as root, or as the user the portal runs as`,
       exitCode: 4,

@@ -156,6 +156,24 @@ addresses = ["10.77.0.2"]
     expect(faultsOf(text, { k: { text: keyText(1), mode: 0o600 } }, 0o644)).toEqual([]);
   });
 
+  test.each([
+    but(LOCAL, "[keys]", "mtu = 9000\n[keys]"),
+    but(LOCAL, "[keys]", "mtu = 576\n[keys]"),
+    but(LOCAL, "10.77.0.2/24", "10.77.0.2/32"),
+    but(LOCAL, "10.77.0.2/24", "10.77.0.2/31"),
+    but(LOCAL, "10.77.0.2/24", "fd77::/127"),
+    `${LOCAL}metric = 65535\n`,
+    `${LOCAL}metric = 0x10\n`,
+    `${LOCAL}congestion = "fixed"\nup = 8000\ndown = "1000 Gbit"\n`,
+    `${REMOTE}[listen]\nport = 65535\n`,
+    but(REMOTE, "10.77.0.3/32", "0.0.0.0/8"),
+    but(REMOTE, "10.77.0.1/24", '10.77.0.1/24", "fd77::1/64'),
+    but(LOCAL, "wwan0", "enx012345678901"),
+    `control_socket = "/${"x".repeat(106)}"\n${LOCAL}`,
+  ])("just within its limits, %#", (text) => {
+    expect(faultsOf(text)).toEqual([]);
+  });
+
   test("as many paths as a session may have", () => {
     expect(PATHS_MOST).toBe(MAX_PATHS);
     const paths = (count: number) =>

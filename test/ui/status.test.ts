@@ -42,6 +42,11 @@ describe("the table", () => {
     ).toMatchSnapshot();
   });
 
+  test("of a session that was up says so no more", () => {
+    const text = renderStatus(reportOf({ sessions: [sessionOf({ status: "down", paths: [] })] }));
+    expect(text).toContain("session with remote: down, last handshake 1 min 24 s ago, AES-128-GCM\n");
+  });
+
   test("of a portal nobody has spoken to", () => {
     expect(renderStatus(reportOf({ sessions: [], drops: {} }))).toMatchSnapshot();
   });
@@ -50,7 +55,9 @@ describe("the table", () => {
     const drops = Object.fromEntries(DROPS.map((name, i) => [name, i + 1]));
     const lines = renderStatus(reportOf({ sessions: [], drops })).split("\n");
     expect(lines.at(-1)!.split(", ")).toHaveLength(DROPS.length);
-    expect(lines.at(-1)!).toStartWith("dropped from strangers 18 lost too often, 17 beyond a full queue");
+    expect(lines.at(-1)!).toStartWith(
+      "dropped outside any session: 18 lost too often, 17 beyond a full queue",
+    );
     const unknown = { surprising: 5 } as never;
     expect(renderStatus(reportOf({ sessions: [], drops: unknown }))).toEndWith("5 surprising");
   });

@@ -128,6 +128,7 @@ describe("prefixes", () => {
     ["FD77::1/64", "fd77::1/64"],
     ["::/128", "::/128"],
     ["10.77.0.1", null],
+    ["0.0.0.00", null],
     ["10.77.0.1/33", null],
     ["10.77.0.1/", null],
     ["10.77.0.1/08", null],
@@ -154,7 +155,9 @@ describe("prefixes", () => {
     );
   });
 
-  test("the last bit counts", () => {
+  test("the first and the last bit count", () => {
+    expect(prefixContains(parsePrefix("10.77.0.0/16")!, parseIpv4("138.77.0.1")!)).toBe(false);
+    expect(prefixContains(parsePrefix("10.77.0.0/16")!, parseIpv4("10.76.0.1")!)).toBe(false);
     const given = parsePrefix("10.77.128.0/17")!;
     expect(prefixContains(given, parseIpv4("10.77.255.255")!)).toBe(true);
     expect(prefixContains(given, parseIpv4("10.77.127.255")!)).toBe(false);
