@@ -203,7 +203,9 @@ export class Inbound {
     path.onSignOfLife(now);
     session.lastHeardAt = now;
     session.nextAt = 0;
-    if (newest && !comesFrom(path, socket.source)) path.onNewAddress(now, socket.source);
+    if (!newest) return;
+    if (comesFrom(path, socket.source)) path.onKnownAddress(now);
+    else path.onNewAddress(now, socket.source);
   }
 
   private dispatch(

@@ -94,16 +94,16 @@ export class Outbound {
     }
     const peer = peerFor(portal.peers, this.tun.buffer, VIRTIO_BYTES);
     if (peer === null) {
-      portal.drops.count("noRoute");
+      portal.drops.count("noRoute", segmenter.packets);
       return;
     }
     const session = peer.session;
     if (session === null || segmenter.largest > portal.environment.mtu) {
-      portal.drops.count(session === null ? "noSession" : "tooBig");
+      portal.drops.count(session === null ? "noSession" : "tooBig", segmenter.packets);
       return;
     }
     if (portal.sessions.length > 1 && session.ring.backlog > SHARED_BACKLOG) {
-      session.drops.count("overflow");
+      session.drops.count("overflow", segmenter.packets);
       return;
     }
     const { ring, flows } = session;
@@ -181,10 +181,9 @@ export class Outbound {
     }
     if (path.challengeDue(now)) {
       const { environment } = this.portal;
-      const high = random32(environment);
-      const low = random32(environment);
-      path.onChallengeSent(now, high, low);
-      const length = writeChallenge(this.body, 0, high, low, path.metric, path.peerRate);
+      path.onChallengeSent(now, random32(environment), random32(environment));
+      const { tokenHigh, tokenLow } = path;
+      const length = writeChallenge(this.body, 0, tokenHigh, tokenLow, path.metric, path.peerRate);
       this.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
       this.flush(path, path.challengesCandidate ? path.candidate : path.destination, now);
     }

@@ -64,11 +64,16 @@ export class Path {
   /** The kernel took no more: nothing leaves before this. */
   blockedUntil = 0;
 
-  /** The token our last challenge carried, one half each; a challenge is open while `challenged`. */
+  /**
+   * The token of the open challenge, one half each. It stays the same when the challenge is repeated, so that an answer
+   * that takes longer than CHALLENGE_INTERVAL still counts.
+   */
   tokenHigh = 0;
   tokenLow = 0;
   private challenged = false;
   private challengedAt = 0;
+  /** How often the open challenge has left. */
+  private challenges = 0;
   private challengeAt: number;
   /** The challenge goes to the candidate address rather than to the proved one. */
   challengesCandidate = false;
@@ -124,15 +129,20 @@ export class Path {
 
   // --- Challenges ---
 
-  /** True when a challenge should leave now. The caller draws a token and calls `onChallengeSent`. */
+  /** True when a challenge should leave now. The caller draws a token for `onChallengeSent`. */
   challengeDue(now: number): boolean {
     return now >= this.challengeAt;
   }
 
+  /** A challenge leaves with `tokenHigh` and `tokenLow` of this path; the arguments are used if none is open yet. */
   onChallengeSent(now: number, tokenHigh: number, tokenLow: number): void {
-    this.tokenHigh = tokenHigh;
-    this.tokenLow = tokenLow;
-    this.challenged = true;
+    if (!this.challenged) {
+      this.tokenHigh = tokenHigh;
+      this.tokenLow = tokenLow;
+      this.challenged = true;
+      this.challenges = 0;
+    }
+    this.challenges++;
     this.challengedAt = now;
     this.challengeAt =
       this.status === "joining" || this.challengesCandidate
@@ -145,7 +155,16 @@ export class Path {
     if (this.challengesCandidate && this.candidate.samePeer(source)) return;
     this.candidate.copyFrom(source);
     this.challengesCandidate = true;
+    this.challenged = false;
     this.challengeAt = Math.max(now, this.challengedAt + CHALLENGE_INTERVAL / 4);
+  }
+
+  /** The newest authentic datagram came from the proved address: any other that is being asked is of no interest. */
+  onKnownAddress(now: number): void {
+    if (!this.challengesCandidate) return;
+    this.challengesCandidate = false;
+    this.challenged = false;
+    this.challengeAt = this.status === "joining" ? now : Number.POSITIVE_INFINITY;
   }
 
   /** The peer answered with a token. True when it was the one we sent. */
@@ -157,7 +176,8 @@ export class Path {
       this.challengesCandidate = false;
       this.endpoint.copyFrom(this.candidate);
     }
-    this.recovery.rtt.onSample(now - this.challengedAt, 0);
+    // RFC 6298 section 3 (Karn): which of several was answered is not known.
+    if (this.challenges === 1) this.recovery.rtt.onSample(now - this.challengedAt, 0);
     this.lastAckAt = now;
     if (this.status !== "up")
       this.become(now, "up", this.status === "joining" ? "answered" : "answers from a new address");

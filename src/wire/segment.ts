@@ -84,6 +84,11 @@ export class Segmenter {
     return this.segment === 0 ? this.length : Math.min(this.header + this.segment, this.length);
   }
 
+  /** Packets this read becomes. */
+  get packets(): number {
+    return this.segment === 0 ? 1 : Math.ceil((this.length - this.header) / this.segment);
+  }
+
   /** Writes the next packet at `to`, whose room must be `largest`. Its length; 0 when all have been given. */
   next(to: Block, offset: number): number {
     if (this.at >= this.length) return 0;
