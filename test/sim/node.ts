@@ -1,0 +1,249 @@
+/** One portal of the simulator: the real engine between a fake TUN and fake sockets, and when it gets its turns. */
+import { seededRandom } from "../../src/lab/random.ts";
+import type { Environment } from "../../src/proto/environment.ts";
+import type { StaticKeys } from "../../src/proto/noise.ts";
+import { Peer } from "../../src/proto/peer.ts";
+import { Engine, type LocalPath } from "../../src/run/engine.ts";
+import type { Block } from "../../src/share/block.ts";
+import { chooseSuites } from "../../src/sys/aead.ts";
+import { createNoiseCrypto } from "../../src/sys/crypto.ts";
+import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
+import { type FakeSocket, FakeTun } from "./fakes.ts";
+import { Violation } from "./inner.ts";
+import type { LocalPlan, World, WorldPlan } from "./world.ts";
+
+const noiseCrypto = createNoiseCrypto();
+const suites = chooseSuites();
+
+/** Turns at one moment after which a portal is said to spin. */
+const SPINNING = 1000;
+
+export interface KeyRing {
+  readonly remote: StaticKeys;
+  readonly locals: readonly StaticKeys[];
+  readonly strangers: StaticKeys;
+  readonly presharedKeys: readonly Uint8Array[];
+}
+
+const pairs: StaticKeys[] = [];
+
+function pair(index: number): StaticKeys {
+  const privateKey = new Uint8Array(32).fill(index + 1);
+  pairs[index] ??= { privateKey, publicKey: noiseCrypto.publicKey(privateKey) };
+  return pairs[index];
+}
+
+/** Static keys, the same in every world. */
+export function makeKeys(locals: number): KeyRing {
+  const indices = Array.from({ length: locals }, (_, i) => i);
+  return {
+    remote: pair(0),
+    strangers: pair(1),
+    locals: indices.map((i) => pair(i + 2)),
+    presharedKeys: indices.map((i) => new Uint8Array(32).fill(0xa0 + i)),
+  };
+}
+
+/** Rings are large and their pages are made when first touched, so they are used again from world to world. */
+const spareBlocks: Block[] = [];
+
+function takeBlock(length: number): Block {
+  const at = spareBlocks.findIndex((block) => block.bytes.length === length);
+  if (at < 0) return sharedBlock(new SharedArrayBuffer(length));
+  const [block] = spareBlocks.splice(at, 1);
+  // What a ring reads before it writes it: control and stamps.
+  block!.bytes.fill(0, 0, 64 + 16_384 * 16);
+  return block!;
+}
+
+/** Inner network of a local: 10.77.k.0/24 and fd77:0:0:k::/64. */
+export function innerAddress(local: number, ipv6: boolean): Uint8Array {
+  return ipv6
+    ? Uint8Array.from([0xfd, 0x77, 0, 0, 0, 0, 0, local, 0, 0, 0, 0, 0, 0, 0, 2])
+    : Uint8Array.of(10, 77, local, 2);
+}
+
+/** An address behind the remote. */
+export function serverAddress(ipv6: boolean): Uint8Array {
+  return ipv6
+    ? Uint8Array.from([0x20, 1, 0xd, 0xb8, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+    : Uint8Array.of(192, 0, 2, 1);
+}
+
+export class Node {
+  readonly name: string;
+  readonly tun: FakeTun;
+  readonly sockets: FakeSocket[];
+  engine: Engine;
+  private readonly world: World;
+  private readonly plan: WorldPlan;
+  private readonly keys: KeyRing;
+  private readonly index: number;
+  private readonly local: LocalPlan | null;
+  private readonly blocks: Block[] = [];
+  private wakeAt = Number.POSITIVE_INFINITY;
+  private starts = 0;
+  private lastTurn = -1;
+  private turns = 0;
+  stopped = false;
+
+  constructor(
+    world: World,
+    plan: WorldPlan,
+    name: string,
+    keys: KeyRing,
+    index: number,
+    sockets: FakeSocket[],
+    local: LocalPlan | null,
+  ) {
+    this.world = world;
+    this.plan = plan;
+    this.name = name;
+    this.keys = keys;
+    this.index = index;
+    this.sockets = sockets;
+    this.local = local;
+    const offloads = (local === null ? plan.remoteOffloads : undefined) ?? plan.offloads ?? true;
+    this.tun = new FakeTun(offloads, (bytes) => world.ledger.deliver(world.now, name, bytes));
+    this.engine = this.start();
+  }
+
+  /** When this portal wants its turn. */
+  get dueAt(): number {
+    return this.stopped
+      ? Number.POSITIVE_INFINITY
+      : Math.min(this.wakeAt, Math.max(this.engine.nextAt, this.lastTurn));
+  }
+
+  /** Something arrived: the portal runs a little later, as a scheduler would have it. */
+  wake(): void {
+    const latest = this.plan.wakeMicros ?? 200;
+    this.wakeAt = Math.min(this.wakeAt, this.world.now + this.world.random() * latest);
+  }
+
+  /** A host behind this portal sends a packet. False: the kernel dropped it. */
+  send(bytes: Uint8Array, taken?: (now: number) => void): boolean {
+    if (this.stopped || !this.tun.push(bytes, taken)) {
+      this.world.ledger.refuse(bytes);
+      return false;
+    }
+    if (this.engine.wantsTun) this.wake();
+    return true;
+  }
+
+  turn(): void {
+    const { world, engine, tun } = this;
+    const { now } = world;
+    this.watchSpinning(now);
+    this.wakeAt = Number.POSITIVE_INFINITY;
+    tun.now = now;
+    for (let more = true; more; ) {
+      more = false;
+      for (let i = 0; i < this.sockets.length; i++) {
+        if (this.sockets[i]!.waiting > 0 && engine.receive(now, i)) more = true;
+      }
+      if (tun.waiting > 0 && engine.wantsTun && engine.stage()) more = true;
+      world.checker.before(this);
+      engine.service(now);
+      world.checker.after(this);
+      if (tun.waiting > 0 && engine.wantsTun) more = true;
+    }
+  }
+
+  private watchSpinning(now: number): void {
+    this.turns = now === this.lastTurn ? this.turns + 1 : 0;
+    this.lastTurn = now;
+    if (this.turns > SPINNING) throw new Violation(`${this.name} spins at ${now}`);
+  }
+
+  /** The process dies without a word and is started again, with the same configuration. */
+  restart(): void {
+    this.kill();
+    this.engine = this.start();
+    this.stopped = false;
+  }
+
+  kill(): void {
+    this.destroy();
+    this.world.checker.onDeath(this);
+    this.stopped = true;
+    for (const socket of this.sockets) socket.clear();
+    while (this.tun.waiting > 0) this.world.ledger.refuse(this.tun.buffer.bytes.slice(0, this.tun.read()));
+  }
+
+  /** Ends as SIGTERM does. */
+  stop(): void {
+    this.engine.close(this.world.now);
+    this.kill();
+  }
+
+  /** Frees native memory, sends nothing. */
+  destroy(): void {
+    for (const session of [...this.engine.portal.sessions])
+      this.engine.portal.closeSession(session, "the world ends");
+    spareBlocks.push(...this.blocks.splice(0));
+  }
+
+  private start(): Engine {
+    const { world, plan, keys, local, sockets } = this;
+    const seed = plan.seed * 64 + this.index * 8 + this.starts++;
+    const random = seededRandom(seed + 1);
+    const environment: Environment = {
+      makeBlock: nativeBlock,
+      makeSharedBlock: (length) => {
+        const block = takeBlock(length);
+        this.blocks.push(block);
+        return block;
+      },
+      copy: nativeCopy,
+      crypto: {
+        ...noiseCrypto,
+        random: (length) => Uint8Array.from({ length }, () => Math.floor(random() * 256)),
+      },
+      suites: [plan.privacy === false ? suites.blake2s : suites.aes],
+      mtu: plan.mtu ?? 1420,
+      log: (level, message) =>
+        world.log.push(`${(world.now / 1e6).toFixed(6)} ${this.name} ${level}: ${message}`),
+    };
+    const statics =
+      local === null ? keys.remote : local.wrongKey === true ? keys.strangers : keys.locals[this.index]!;
+    return new Engine({
+      environment,
+      statics,
+      peers: local === null ? this.remotePeers() : [this.localPeer(local)],
+      tun: this.tun,
+      sockets,
+      paths: local === null ? null : localPaths(local, sockets),
+    });
+  }
+
+  private remotePeers(): Peer[] {
+    return this.keys.locals.map(
+      ({ publicKey }, k) =>
+        new Peer(`local${k}`, publicKey, this.keys.presharedKeys[k]!, [
+          { bytes: innerAddress(k, false), length: 24 },
+          { bytes: innerAddress(k, true), length: 64 },
+        ]),
+    );
+  }
+
+  private localPeer(local: LocalPlan): Peer {
+    const key = this.keys.presharedKeys[this.index]!;
+    const presharedKey = local.wrongPresharedKey === true ? key.map((byte) => byte ^ 1) : key;
+    return new Peer("remote", this.keys.remote.publicKey, presharedKey, [
+      { bytes: new Uint8Array(4), length: 0 },
+      { bytes: new Uint8Array(16), length: 0 },
+    ]);
+  }
+}
+
+function localPaths(local: LocalPlan, sockets: readonly FakeSocket[]): LocalPath[] {
+  return local.paths.map((path, i) => ({
+    pathId: i,
+    name: `path${i}`,
+    socket: sockets[i]!,
+    metric: path.metric ?? 0,
+    sendRate: path.sendRate ?? 0,
+    receiveRate: path.receiveRate ?? 0,
+  }));
+}
