@@ -247,7 +247,10 @@ export class Path {
     if (this.recovery.onTimeout(now) && this.status === "up") this.probeAt = now;
     if (this.status === "up") {
       if (now >= this.silentAt)
-        this.suspect(now, `silent for ${Math.round((now - this.lastAckAt) / MILLISECOND)} ms`);
+        this.suspect(
+          now,
+          `silent for ${Math.round((now - Math.max(this.recovery.oldestOutstandingAt, this.lastAckAt)) / MILLISECOND)} ms`,
+        );
       else if (now >= this.lastSentAt + PROBE_IDLE) this.probeAt = now;
     } else if (this.status === "suspect" && now >= this.statusSince + DOWN_AFTER) {
       this.become(now, "down", "no answer");
@@ -279,6 +282,7 @@ export class Path {
     this.status = status;
     this.statusSince = now;
     if (status === "up") {
+      this.recovery.resume();
       this.answers = 0;
       this.probeAt = Number.POSITIVE_INFINITY;
       this.lastSentAt = now;

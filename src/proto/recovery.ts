@@ -37,6 +37,8 @@ export class Recovery {
   ptoCount = 0;
   private readonly sink: RecoverySink;
   private largestAcked = -1;
+  /** Losses of packets numbered below this say nothing of congestion: the path was silent. */
+  private quietBelow = 0;
   private lossAt = Number.POSITIVE_INFINITY;
   private lastElicitingAt = 0;
   /** Nothing below this needs to be looked at when an acknowledgement comes. */
@@ -138,12 +140,18 @@ export class Recovery {
 
   /** Gives up everything in flight: the path is silent. Each packet goes to the sink as lost. */
   abandon(now: number): void {
+    this.quietBelow = Number.POSITIVE_INFINITY;
     for (let packetNumber = this.log.oldest; packetNumber < this.log.next; packetNumber++) {
       if (this.log.stateOf(packetNumber) === OUTSTANDING) this.lose(now, packetNumber);
     }
     this.log.advance();
     this.lossAt = Number.POSITIVE_INFINITY;
     this.congestion.onTimeout(now);
+  }
+
+  /** The path is back: from here on a loss is congestion again. */
+  resume(): void {
+    this.quietBelow = this.log.next;
   }
 
   private sampleRtt(now: number, largest: number, delay: number): void {
@@ -215,7 +223,9 @@ export class Recovery {
 
   private lose(now: number, packetNumber: number): void {
     const position = this.log.positionOf(packetNumber);
-    this.congestion.onLost(now, this.log.sizeOf(packetNumber), this.log.timeOf(packetNumber));
+    if (packetNumber >= this.quietBelow) {
+      this.congestion.onLost(now, this.log.sizeOf(packetNumber), this.log.timeOf(packetNumber));
+    }
     this.log.settle(packetNumber, LOST);
     this.lostPackets++;
     if (position !== NO_POSITION) this.sink.onLost(position);
