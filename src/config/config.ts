@@ -9,6 +9,8 @@ export interface TunnelConfig {
   readonly mtu: number;
   /** False: datagrams are authenticated only (keyed BLAKE2s), inner packets cross readable. Both portals must agree. */
   readonly privacy: boolean;
+  /** False: the kernel's segmentation offloads (TUN and UDP) stay unused, as on a kernel that lacks them. */
+  readonly offloads: boolean;
 }
 
 export interface KeysConfig {

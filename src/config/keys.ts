@@ -29,7 +29,13 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
     repeated: false,
   },
   tunnel: {
-    keys: { interface: '"portal0"', addresses: '["10.77.0.2/24"]', mtu: "1420", privacy: "true" },
+    keys: {
+      interface: '"portal0"',
+      addresses: '["10.77.0.2/24"]',
+      mtu: "1420",
+      privacy: "true",
+      offloads: "true",
+    },
     role: "both",
     repeated: false,
   },

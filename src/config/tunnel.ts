@@ -22,7 +22,8 @@ export function readTunnel(table: Table): TunnelConfig | null {
     table.fault("mtu", message, `write a number from ${MTU_LEAST_IPV6} to ${MTU_MOST}`);
   }
   const privacy = table.flag("privacy") ?? true;
-  return name === null ? null : { interface: name, addresses, mtu, privacy };
+  const offloads = table.flag("offloads") ?? true;
+  return name === null ? null : { interface: name, addresses, mtu, privacy, offloads };
 }
 
 /** A name the kernel takes for a network interface, or null and a fault. */

@@ -80,7 +80,7 @@ export class Dialer {
 
   onTimeout(now: number): void {
     const session = this.peer.session;
-    if (session !== null && session.keysExpired(now))
+    if (session?.keysExpired(now))
       this.portal.closeSession(session, "its keys are too old");
     if (session?.previousKeys && now >= session.previousKeys.createdAt + REJECT_AFTER) {
       this.portal.retire(session.previousKeys);

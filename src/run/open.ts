@@ -31,12 +31,14 @@ export function openTun(config: TunnelConfig, log: Log, opened: Opened): Tun {
   const name = config.interface;
   let tun: Tun;
   try {
-    tun = Tun.open(name);
+    tun = Tun.open(name, config.offloads);
   } catch (error) {
     throw tunFailure(error, name);
   }
   opened.push(tun);
-  if (!tun.offloads) log.warn("this kernel gives no TUN offloads: portal works without, more slowly");
+  if (config.offloads && !tun.offloads) {
+    log.warn("this kernel gives no TUN offloads: portal works without, more slowly");
+  }
   try {
     bringUp(name, config.mtu, TUN_QUEUE);
     for (const prefix of config.addresses) addAddress(name, prefix.bytes, prefix.length);
@@ -68,7 +70,7 @@ export async function openLocalPaths(
   const sockets: UdpSocket[] = [];
   const paths: LocalPath[] = [];
   for (const [index, path] of config.paths.entries()) {
-    const socket = connectBy(path.interface, remotes, log, opened);
+    const socket = connectBy(path.interface, remotes, config.tunnel.offloads, log, opened);
     sockets.push(socket);
     paths.push({
       pathId: index,
@@ -79,7 +81,7 @@ export async function openLocalPaths(
       receiveRate: path.congestion === "fixed" ? (path.downBytesPerSecond ?? 0) : 0,
     });
   }
-  warnOfOffloads(sockets, log);
+  if (config.tunnel.offloads) warnOfOffloads(sockets, log);
   return { sockets, paths };
 }
 
@@ -89,7 +91,13 @@ export function openListeners(config: RemotePortalConfig, log: Log, opened: Open
   const sockets: UdpSocket[] = [];
   for (const address of addresses) {
     try {
-      const socket = new UdpSocket({ ipv6: address.length === 16, address, port, packetInfo: true });
+      const socket = new UdpSocket({
+        ipv6: address.length === 16,
+        address,
+        port,
+        packetInfo: true,
+        offloads: config.tunnel.offloads,
+      });
       opened.push(socket);
       sockets.push(socket);
     } catch (error) {
@@ -98,16 +106,22 @@ export function openListeners(config: RemotePortalConfig, log: Log, opened: Open
     }
   }
   if (sockets.length === 0) throw new StartFailure("nothing to listen on: this machine has no IPv6", FAILED);
-  warnOfOffloads(sockets, log);
+  if (config.tunnel.offloads) warnOfOffloads(sockets, log);
   return sockets;
 }
 
-function connectBy(device: string, remotes: readonly Endpoint[], log: Log, opened: Opened): UdpSocket {
+function connectBy(
+  device: string,
+  remotes: readonly Endpoint[],
+  offloads: boolean,
+  log: Log,
+  opened: Opened,
+): UdpSocket {
   let problem = "";
   for (const [index, remote] of remotes.entries()) {
     let socket: UdpSocket;
     try {
-      socket = new UdpSocket({ ipv6: remote.isIpv6, device });
+      socket = new UdpSocket({ ipv6: remote.isIpv6, device, offloads });
     } catch (error) {
       throw pathFailure(error, device);
     }

@@ -53,6 +53,8 @@ export interface UdpOptions {
   readonly port?: number;
   /** Ask for and set local addresses of datagrams: for a socket bound to no single address. */
   readonly packetInfo?: boolean;
+  /** False: one datagram per call, as on a kernel without UDP_SEGMENT and UDP_GRO. */
+  readonly offloads?: boolean;
 }
 
 export class UdpSocket implements DatagramSocket {
@@ -81,9 +83,10 @@ export class UdpSocket implements DatagramSocket {
       this.close();
       throw error;
     }
-    this.receivesBatches = this.set(SOL_UDP, UDP_GRO, 1);
+    const offloads = options.offloads ?? true;
+    this.receivesBatches = offloads && this.set(SOL_UDP, UDP_GRO, 1);
     // A segment size of 0 means none; a kernel that knows the option takes it.
-    this.segmentation = this.set(SOL_UDP, UDP_SEGMENT, 0);
+    this.segmentation = offloads && this.set(SOL_UDP, UDP_SEGMENT, 0);
     writePointer(this.message.view, 16, this.iovec.address);
     this.message.view.setUint32(24, 1, true);
     this.prepareSendControl();

@@ -32,7 +32,7 @@ const table: FaultRow[] = [
   [
     "key far off",
     () => but(LOCAL, "[keys]", "colour = 1\n[keys]"),
-    '4:1+6 unknown key "colour" in [tunnel] | known here: interface, addresses, mtu, privacy',
+    '4:1+6 unknown key "colour" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads',
   ],
   [
     "key of another section",
@@ -57,12 +57,12 @@ const table: FaultRow[] = [
   [
     "key within a key",
     () => but(LOCAL, "[keys]", "[tunnel.more]\n[keys]"),
-    '4:9+4 unknown key "more" in [tunnel] | known here: interface, addresses, mtu, privacy',
+    '4:9+4 unknown key "more" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads',
   ],
   [
     "no [tunnel]",
     () => but(LOCAL, '[tunnel]\naddresses = ["10.77.0.2/24"]\n', ""),
-    "1:8+7 missing section [tunnel] | add [tunnel] with its keys: interface, addresses, mtu, privacy",
+    "1:8+7 missing section [tunnel] | add [tunnel] with its keys: interface, addresses, mtu, privacy, offloads",
   ],
   [
     "no [[path]]",
