@@ -152,10 +152,11 @@ export class Inbound {
   ): void {
     const pathId = block.bytes[offset + 1]!;
     const truncated = block.view.getUint32(offset + 2);
-    let path = keys.session?.paths[pathId];
+    const known = keys.session ?? keys.continues;
+    let path = known?.paths[pathId];
     const expected = path === undefined ? 0 : path.reception.window.largest + 1;
     const packetNumber = expandPacketNumber(truncated, expected);
-    const drops = keys.session?.drops ?? this.portal.drops;
+    const drops = known?.drops ?? this.portal.drops;
     if (path !== undefined) {
       const freshness = path.reception.window.check(packetNumber);
       if (freshness !== "fresh") {

@@ -141,6 +141,7 @@ export class Acceptor {
       createdAt: now,
       sessionId: payload.sessionId.slice(),
       resumes: resumed,
+      continues: resumed ? session : null,
       ephemeral: responder.ephemeral,
       answer: answer.message,
     });

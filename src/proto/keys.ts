@@ -18,6 +18,8 @@ export class Keys {
   readonly createdAt: number;
   /** The session these belong to; null until the peer has proved them. */
   session: Session | null = null;
+  /** Until then: the session they are to go on with, and so its packet numbers. */
+  readonly continues: Session | null;
   sealed = 0;
 
   /** What the responder remembers of the initiation, until proved: the local's session id and its answer. */
@@ -35,6 +37,7 @@ export class Keys {
     createdAt: number;
     sessionId: Uint8Array;
     resumes: boolean;
+    continues?: Session | null;
     ephemeral?: Uint8Array;
     answer?: Uint8Array;
   }) {
@@ -49,6 +52,7 @@ export class Keys {
     this.createdAt = fields.createdAt;
     this.sessionId = fields.sessionId;
     this.resumes = fields.resumes;
+    this.continues = fields.continues ?? null;
     this.ephemeral = fields.ephemeral ?? null;
     this.answer = fields.answer ?? null;
   }

@@ -160,7 +160,9 @@ export class Recovery {
   }
 
   private ackRange(now: number, low: number, high: number, inFlight: number): void {
-    for (let packetNumber = Math.max(low, this.watchFrom); packetNumber <= high; packetNumber++) {
+    // What has been sent since `watchFrom` was set may have taken the places of the oldest numbers in the log.
+    const from = Math.max(low, this.watchFrom, this.log.first);
+    for (let packetNumber = from; packetNumber <= high; packetNumber++) {
       const state = this.log.stateOf(packetNumber);
       if (state === FREE) continue;
       const sentAt = this.log.timeOf(packetNumber);

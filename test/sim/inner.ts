@@ -39,6 +39,11 @@ export interface TcpFields {
   readonly sequence: number;
   readonly acknowledged: number;
   readonly flags: number;
+  /** What the receiver misses in front of what it has (the reverse of RFC 2018's blocks), and how many segments that is. */
+  readonly missing?: {
+    readonly holes: readonly (readonly [from: number, to: number])[];
+    readonly above: number;
+  };
 }
 
 /** One inner packet. */
@@ -214,8 +219,8 @@ export class Ledger {
       const serial = this.entries.length + 1;
       const last = i === sizes.length - 1;
       const fields = tcp && {
+        ...tcp,
         sequence: tcp.sequence + (at - VIRTIO - headerBytes),
-        acknowledged: tcp.acknowledged,
         flags: last ? tcp.flags : tcp.flags & ~(FIN | PSH),
       };
       const header = makeHeader(flow, size, flow.nextId++, fields, serial, now);

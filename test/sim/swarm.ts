@@ -95,7 +95,15 @@ export function runSeed(seed: number): World {
     world.runUntil(FAULTS_UNTIL);
     for (const wire of world.wires) {
       for (const which of [wire.up, wire.down]) {
-        which.set(world.now, { loss: 0, reorder: 0, duplicate: 0, corrupt: 0, jitterMicros: 0, cut: false });
+        which.set(world.now, {
+          rateBitsPerSecond: 8e6,
+          loss: 0,
+          reorder: 0,
+          duplicate: 0,
+          corrupt: 0,
+          jitterMicros: 0,
+          cut: false,
+        });
       }
     }
     for (const node of world.nodes) {

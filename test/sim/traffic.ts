@@ -1,4 +1,4 @@
-/** The hosts behind the portals: UDP and ICMP at a rate, and bulk transfers by a plain TCP (RFC 5681, 6298, 6582). */
+/** The hosts behind the portals: UDP and ICMP at a rate, and bulk transfers by a plain TCP (RFC 5681, 6298, 6675). */
 import type { LineSettings } from "../../src/lab/line.ts";
 import {
   type ChecksumMode,
@@ -8,8 +8,10 @@ import {
   ICMP,
   MARK_BYTES,
   TCP,
+  type TcpFields,
   TcpFlag,
   UDP,
+  Violation,
 } from "./inner.ts";
 import { innerAddress, type Node, serverAddress } from "./node.ts";
 import { MILLISECOND, SECOND, type World } from "./world.ts";
@@ -120,6 +122,8 @@ const SMALL_QUEUE = 131_072;
 const MAX_WINDOW = 4 << 20;
 const MIN_RTO = 200 * MILLISECOND;
 const MAX_TSO = 60_000;
+/** Gaps a receiver tells of at once. */
+const MAX_HOLES = 64;
 
 /** A bulk transfer over TCP. */
 export class Stream {
@@ -141,8 +145,9 @@ export class Stream {
   private highest: number;
   private window: number;
   private threshold = Number.POSITIVE_INFINITY;
-  private duplicates = 0;
   private recover = -1;
+  private repairedAt = Number.NEGATIVE_INFINITY;
+  private undo: { window: number; threshold: number; end: number } | null = null;
   private queued = 0;
   private srtt = 0;
   private rttvar = 0;
@@ -178,7 +183,7 @@ export class Stream {
     );
     this.data.onPacket = (entry) => this.onData(entry);
     this.data.onWrite = () => this.acknowledge();
-    this.acks.onPacket = (entry, now) => this.onAck(now, entry.tcp!.acknowledged);
+    this.acks.onPacket = (entry, now) => this.onAck(now, entry.tcp!);
     // Close below 2^32, so that sequence numbers wrap.
     this.first = 2 ** 32 - 1_000_000;
     this.unacked = this.first;
@@ -251,51 +256,65 @@ export class Stream {
     this.timerAt = Number.POSITIVE_INFINITY;
     if (this.unacked >= this.highest) return;
     this.timeouts++;
+    this.undo = { window: this.window, threshold: this.threshold, end: this.unacked + this.size };
     // Before the first acknowledgement there is no level to remember: a lost SYN would have lowered none either.
     if (this.unacked > this.first) this.threshold = Math.max(this.window / 2, 2 * this.size);
     this.window = this.size;
     this.rto = Math.min(this.rto * 2, 2 * SECOND);
     this.timedSequence = -1;
     this.recover = -1;
-    this.duplicates = 0;
     this.next = this.unacked;
     this.send();
     this.arm();
   }
 
-  private onAck(now: number, acknowledged: number): void {
-    if (acknowledged > this.highest) throw new Error("the receiver acknowledges what was never sent");
-    if (acknowledged > this.unacked) {
-      const bytes = acknowledged - this.unacked;
-      this.unacked = acknowledged;
-      this.next = Math.max(this.next, acknowledged);
-      this.sample(now, acknowledged);
-      if (this.recover >= 0 && acknowledged < this.recover) {
-        this.resendFirst();
-      } else {
-        if (this.recover >= 0) this.window = this.threshold;
-        this.recover = -1;
-        this.duplicates = 0;
-        const growth = this.window < this.threshold ? bytes : (this.size * bytes) / this.window;
-        this.window = Math.min(this.window + growth, MAX_WINDOW);
-      }
-      this.timerAt = Number.POSITIVE_INFINITY;
-      if (this.unacked < this.highest) this.arm();
-    } else if (acknowledged === this.unacked && this.unacked < this.next && ++this.duplicates === 3) {
-      if (this.recover < 0) {
+  private onAck(now: number, { acknowledged, missing }: TcpFields): void {
+    if (acknowledged > this.highest) throw new Violation("the receiver acknowledges what was never sent");
+    if (acknowledged > this.unacked) this.advance(now, acknowledged);
+    if (missing !== undefined && acknowledged === this.unacked) {
+      if (this.recover < 0 && missing.above >= 3) {
         this.threshold = Math.max(this.window / 2, 2 * this.size);
         this.window = this.threshold;
-        this.recover = this.next;
+        this.recover = this.highest;
+        this.next = this.highest;
         this.timedSequence = -1;
-        this.resendFirst();
+        this.repairedAt = Number.NEGATIVE_INFINITY;
       }
+      if (this.recover >= 0) this.repair(now, missing.holes);
     }
     this.send();
   }
 
-  private resendFirst(): void {
-    const bytes = Math.min(this.size, this.highest - this.unacked);
-    if (bytes >= MARK_BYTES) this.emit(this.unacked, bytes);
+  private advance(now: number, acknowledged: number): void {
+    const bytes = acknowledged - this.unacked;
+    this.unacked = acknowledged;
+    this.next = Math.max(this.next, acknowledged);
+    this.sample(now, acknowledged);
+    if (this.undo !== null && acknowledged > this.undo.end) {
+      // The original arrived: the timer was wrong (RFC 5682, RFC 4015).
+      this.window = this.undo.window;
+      this.threshold = this.undo.threshold;
+      this.next = this.highest;
+    }
+    this.undo = null;
+    if (this.recover >= 0 && acknowledged >= this.recover) this.recover = -1;
+    if (this.recover < 0) {
+      const growth = this.window < this.threshold ? bytes : (this.size * bytes) / this.window;
+      this.window = Math.min(this.window + growth, MAX_WINDOW);
+    }
+    this.timerAt = Number.POSITIVE_INFINITY;
+    if (this.unacked < this.highest) this.arm();
+  }
+
+  /** Sends what is missing, all of it once per round trip. */
+  private repair(now: number, holes: readonly (readonly [from: number, to: number])[]): void {
+    if (now < this.repairedAt + Math.max(this.srtt, 10 * MILLISECOND)) return;
+    this.repairedAt = now;
+    for (const [from, to] of holes) {
+      for (let at = from; at < to; at += this.size) {
+        if (to - at >= MARK_BYTES) this.emit(at, Math.min(this.size, to - at));
+      }
+    }
   }
 
   private sample(now: number, acknowledged: number): void {
@@ -330,8 +349,21 @@ export class Stream {
     if (!this.ackDue) return;
     this.ackDue = false;
     const { world } = this;
-    const fields = { sequence: 1, acknowledged: this.expected, flags: TcpFlag.ACK };
+    const fields = { sequence: 1, acknowledged: this.expected, flags: TcpFlag.ACK, ...this.missing() };
     this.ends.to.send(world.ledger.make(this.acks, world.now, [0], fields));
+  }
+
+  /** The first gaps in what has arrived. */
+  private missing(): Pick<TcpFields, "missing"> {
+    if (this.early.size === 0) return {};
+    const holes: [number, number][] = [];
+    let at = this.expected;
+    for (const [from, to] of [...this.early].sort((a, b) => a[0] - b[0])) {
+      if (from > at) holes.push([at, from]);
+      at = Math.max(at, to);
+      if (holes.length === MAX_HOLES) break;
+    }
+    return { missing: { holes, above: this.early.size } };
   }
 }
 

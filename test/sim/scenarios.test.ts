@@ -1,0 +1,509 @@
+/** Named worlds of a few lines each: what portal promises, and what it must withstand. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { REHANDSHAKE_AFTER, REJECT_AFTER, REKEY_AFTER } from "../../src/proto/limits.ts";
+import type { Path } from "../../src/proto/path.ts";
+import type { Session } from "../../src/proto/session.ts";
+import type { Drop } from "../../src/share/counters.ts";
+import { Type } from "../../src/wire/datagram.ts";
+import { Attacker } from "./attacker.ts";
+import { endpointKey } from "./fakes.ts";
+import type { Node } from "./node.ts";
+import { Datagrams, goodput, line, Stream } from "./traffic.ts";
+import { type LocalPlan, MILLISECOND, type PathPlan, SECOND, World, type WorldPlan } from "./world.ts";
+
+const dsl: PathPlan = { line: line(50, 20) };
+const slow: PathPlan = { line: line(20, 20) };
+const thin: PathPlan = { line: line(4, 10) };
+
+let worlds: World[] = [];
+
+afterEach(() => {
+  for (const world of worlds) world.close();
+  worlds = [];
+});
+
+function makeWorld(paths: readonly PathPlan[], more: Partial<WorldPlan & LocalPlan> = {}): World {
+  const { wrongKey = false, wrongPresharedKey = false, ...rest } = more;
+  const world = new World({ seed: 7, locals: [{ paths, wrongKey, wrongPresharedKey }], ...rest });
+  worlds.push(world);
+  return world;
+}
+
+/** Runs until every path of every local is up at both ends. */
+function join(world: World): World {
+  expect(world.runTo(() => world.locals.every((local) => allUp(world, local)), 10 * SECOND)).toBe(true);
+  return world;
+}
+
+function allUp(world: World, local: Node): boolean {
+  const mine = sessionOf(local);
+  const theirs = world.remote.engine.portal.sessions.filter((session) => session.order.length > 0);
+  const up = (path: Path) => path.status === "up";
+  return (
+    mine?.order.every(up) === true &&
+    theirs.length === world.locals.length &&
+    theirs.every((session) => session.order.every(up))
+  );
+}
+
+function sessionOf(node: Node): Session | undefined {
+  return node.engine.portal.sessions[0];
+}
+
+function pathOf(node: Node, id: number): Path {
+  return sessionOf(node)!.paths[id]!;
+}
+
+function dropped(world: World, node: Node, reason: Drop): number {
+  return world.checker.drops(node).of(reason);
+}
+
+/** Mbit/s of one bulk flow once it is at speed. */
+function bulk(paths: readonly PathPlan[], upwards: boolean): number {
+  const world = join(makeWorld(paths));
+  const stream = new Stream(world, { upwards });
+  world.runFor(2 * SECOND);
+  return goodput(world, stream, 3 * SECOND);
+}
+
+/** Packets at a steady rate both ways over the run. */
+function pings(world: World, perSecond = 100, more = {}): [up: Datagrams, down: Datagrams] {
+  return [
+    new Datagrams(world, { upwards: true, perSecond, ...more }),
+    new Datagrams(world, { upwards: false, perSecond, ...more }),
+  ];
+}
+
+/** Stops the packets, waits for what is under way, and expects that all of them came out. */
+function expectAll(world: World, flows: readonly Datagrams[]): void {
+  for (const flow of flows) flow.stop();
+  world.runFor(3 * SECOND);
+  for (const flow of flows) expect(flow.received).toBe(flow.sent);
+  world.checker.account();
+}
+
+describe("several paths", () => {
+  test.each([true, false])(
+    "two equal paths carry one flow at 1.7 times one path's rate, upwards: %p",
+    (upwards) => {
+      expect(bulk([dsl, dsl], upwards)).toBeGreaterThan(1.7 * bulk([dsl], upwards));
+    },
+  );
+
+  test.each([true, false])("a 50 and a 20 Mbit/s path carry more than 50 alone, upwards: %p", (upwards) => {
+    const both = bulk([dsl, slow], upwards);
+    expect(both).toBeGreaterThan(1.2 * bulk([dsl], upwards));
+    expect(both).toBeGreaterThan(50);
+  });
+
+  test("unequal delays do not hurt: 50 Mbit/s at 10 ms and 20 at 60 ms", () => {
+    expect(bulk([{ line: line(50, 10) }, { line: line(20, 60) }], false)).toBeGreaterThan(50);
+  });
+
+  test("a path cut in mid-flow takes no packet with it, and comes back by itself", () => {
+    const world = join(makeWorld([thin, thin]));
+    const stream = new Stream(world, { upwards: true });
+    world.runFor(SECOND);
+    const probes = pings(world);
+    world.setLine(world.wires[0]!, { cut: true });
+    expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(2);
+    expect(pathOf(world.locals[0]!, 0).status).toBe("suspect");
+    world.setLine(world.wires[0]!, { cut: false });
+    expect(world.runTo(() => allUp(world, world.locals[0]!), 3 * SECOND)).toBe(true);
+    expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(4.5);
+    expect(stream.timeouts).toBe(0);
+    stream.stop();
+    expectAll(world, probes);
+    for (const probe of probes) expect(probe.longestGap).toBeLessThan(500 * MILLISECOND);
+  });
+
+  test.each(["up", "down"] as const)("a path that is dead in one direction (%s) is left", (direction) => {
+    const world = join(makeWorld([thin, thin]));
+    const probes = pings(world);
+    world.runFor(SECOND);
+    world.setLine(world.wires[0]!, { cut: true }, direction);
+    world.runFor(2 * SECOND);
+    world.setLine(world.wires[0]!, { cut: false });
+    expect(world.runTo(() => allUp(world, world.locals[0]!), 5 * SECOND)).toBe(true);
+    expectAll(world, probes);
+  });
+
+  test("all paths cut: packets wait, and leave when one is back", () => {
+    const world = join(makeWorld([thin, thin]));
+    for (const wire of world.wires) world.setLine(wire, { cut: true });
+    world.runFor(2 * SECOND);
+    const probes = pings(world, 10, { count: 10 });
+    world.runFor(2 * SECOND);
+    world.setLine(world.wires[1]!, { cut: false });
+    world.runFor(5 * SECOND);
+    expectAll(world, probes);
+  });
+
+  test("down after ten seconds, and back after an hour", () => {
+    const world = join(makeWorld([thin, thin]));
+    world.setLine(world.wires[0]!, { cut: true });
+    world.runFor(20 * SECOND);
+    expect(pathOf(world.locals[0]!, 0).status).toBe("down");
+    world.runFor(3600 * SECOND);
+    world.setLine(world.wires[0]!, { cut: false });
+    expect(world.runTo(() => allUp(world, world.locals[0]!), 5 * SECOND)).toBe(true);
+  });
+
+  test("a path of a higher metric rests while a lower one is up, both ways", () => {
+    const world = join(makeWorld([{ ...thin, metric: 10 }, thin]));
+    const probes = pings(world);
+    world.runFor(2 * SECOND);
+    const data = () => [world.locals[0]!, world.remote].map((node) => pathOf(node, 0).recovery.sentBytes);
+    for (const bytes of data()) expect(bytes).toBeLessThan(2000);
+    world.setLine(world.wires[1]!, { cut: true });
+    world.runFor(2 * SECOND);
+    for (const bytes of data()) expect(bytes).toBeGreaterThan(20_000);
+    expect(pathOf(world.remote, 0).metric).toBe(10);
+    world.setLine(world.wires[1]!, { cut: false });
+    world.runFor(2 * SECOND);
+    const [up, down] = data();
+    world.runFor(SECOND);
+    expect(
+      data()
+        .map((bytes, i) => bytes - [up!, down!][i]!)
+        .every((bytes) => bytes < 2000),
+    ).toBe(true);
+    expectAll(world, probes);
+  });
+
+  test("a fixed rate is kept to, each way its own", () => {
+    const world = join(makeWorld([{ line: line(50, 10), sendRate: 250_000, receiveRate: 1_000_000 }]));
+    const up = new Stream(world, { upwards: true });
+    world.runFor(SECOND);
+    const upRate = goodput(world, up, 3 * SECOND);
+    up.stop();
+    const down = new Stream(world, { upwards: false });
+    world.runFor(2 * SECOND);
+    const downRate = goodput(world, down, 3 * SECOND);
+    for (const [rate, fixed] of [
+      [upRate, 2],
+      [downRate, 8],
+    ] as const) {
+      expect(rate).toBeGreaterThan(0.85 * fixed);
+      expect(rate).toBeLessThan(fixed);
+    }
+    expect(pathOf(world.remote, 0).recovery.congestion.name).toBe("fixed");
+  });
+
+  test("a satellite path (600 ms) joins and carries packets", () => {
+    const world = join(makeWorld([{ line: line(10, 300) }]));
+    const probes = pings(world);
+    world.runFor(3 * SECOND);
+    expectAll(world, probes);
+  });
+
+  test("losses of a path are made good: no packet of 2 % loss is missing", () => {
+    const world = join(makeWorld([{ line: line(10, 10, { loss: 0.02 }) }, { line: line(10, 15) }]));
+    const probes = pings(world, 200);
+    world.runFor(10 * SECOND);
+    for (const probe of probes) probe.stop();
+    world.runFor(SECOND);
+    for (const probe of probes) expect(probe.sent - probe.received).toBeLessThanOrEqual(1);
+    world.checker.account();
+  });
+});
+
+describe("kernels and packets", () => {
+  test.each([
+    { name: "outer IPv6, inner both", paths: [{ ...thin, ipv6: true }], more: {} },
+    { name: "one path over IPv4, one over IPv6", paths: [thin, { ...thin, ipv6: true }], more: {} },
+    { name: "no privacy", paths: [thin], more: { privacy: false } },
+    { name: "no offloads", paths: [thin], more: { offloads: false } },
+    { name: "no offloads at the remote", paths: [thin], more: { remoteOffloads: false } },
+    { name: "a large MTU", paths: [thin], more: { mtu: 8900 } },
+  ])("carries everything: $name", ({ paths, more }) => {
+    const world = join(makeWorld(paths, more));
+    const streams = [true, false].map(
+      (upwards) => new Stream(world, { upwards, ipv6: upwards, bytes: 200_000, timestamps: upwards }),
+    );
+    const probes = [false, true].flatMap((ipv6) => pings(world, 50, { ipv6, batch: 4, size: 700 }));
+    const plain = (["valid", "untrusted", "none"] as const).flatMap((checksum) =>
+      pings(world, 20, { checksum }),
+    );
+    const echoes = pings(world, 10, { icmp: true });
+    expect(world.runTo(() => streams.every((stream) => stream.done), 10 * SECOND)).toBe(true);
+    expectAll(world, [...probes, ...plain, ...echoes]);
+    expect(world.ledger.delivered).toBe(world.ledger.entries.length);
+  });
+
+  test("without privacy the inner bytes can be seen, with it they cannot", () => {
+    for (const privacy of [true, false]) {
+      const world = join(makeWorld([thin], { privacy }));
+      const attacker = new Attacker(world);
+      pings(world, 50, { count: 5 });
+      world.runFor(SECOND);
+      const seen = attacker.recorded.some(({ bytes }) =>
+        Buffer.from(bytes).includes(Buffer.from([0xa5, 0x5a, (8 * 7) & 0xff])),
+      );
+      const inner = attacker.recorded.some(({ bytes }) =>
+        Buffer.from(bytes).includes(Buffer.from([10, 77, 0, 2, 192, 0, 2, 1])),
+      );
+      expect(seen || inner).toBe(!privacy);
+    }
+  });
+
+  test("portals that differ about privacy do not talk, and the remote says why", () => {
+    const world = makeWorld([thin]);
+    const other = makeWorld([thin], { privacy: false });
+    new Attacker(other).recorded.length = 0;
+    const attacker = new Attacker(other);
+    other.runFor(100 * MILLISECOND);
+    const initiation = attacker.recorded.find(({ bytes }) => bytes[0] === Type.initiation)!;
+    world.injectRemote(initiation.bytes, initiation.source);
+    world.runFor(100 * MILLISECOND);
+    expect(dropped(world, world.remote, "handshakeRefused")).toBe(1);
+    expect(world.log.join("\n")).toContain('set the same "privacy" on both sides');
+  });
+
+  test("a packet too big for the tunnel, one without destination and one with a foreign source are counted", () => {
+    const world = join(makeWorld([thin]));
+    new Datagrams(world, { upwards: true, perSecond: 100, count: 3, size: 1400 });
+    const foreign = new Datagrams(world, { upwards: true, perSecond: 100, count: 2 });
+    foreign.flow.settings.source[0] = 11;
+    const lost = new Datagrams(world, { upwards: false, perSecond: 100, count: 4 });
+    lost.flow.settings.destination[0] = 11;
+    world.runFor(SECOND);
+    expect(dropped(world, world.locals[0]!, "tooBig")).toBe(3);
+    expect(dropped(world, world.remote, "badSource")).toBe(2);
+    expect(dropped(world, world.remote, "noRoute")).toBe(4);
+    world.checker.account();
+  });
+});
+
+describe("portals come and go", () => {
+  test.each(["remote", "local"] as const)(
+    "the %s restarts: the session begins anew, packets go on",
+    (who) => {
+      const world = join(makeWorld([thin, thin]));
+      const node = who === "remote" ? world.remote : world.locals[0]!;
+      const probes = pings(world);
+      world.runFor(SECOND);
+      node.restart();
+      world.runFor(3 * SECOND);
+      for (const probe of probes) probe.stop();
+      expectAll(world, pings(world, 20, { count: 20 }));
+      for (const each of world.nodes) expect(each.engine.portal.sessions.length).toBe(1);
+    },
+  );
+
+  test("a local that stops says goodbye: the remote forgets it at once", () => {
+    const world = join(makeWorld([thin]));
+    world.locals[0]!.stop();
+    world.runFor(100 * MILLISECOND);
+    expect(sessionOf(world.remote)).toBeUndefined();
+    world.locals[0]!.restart();
+    join(world);
+  });
+
+  test("a remote that stops says goodbye: the local tries again until it is back", () => {
+    const world = join(makeWorld([thin]));
+    world.remote.stop();
+    world.runFor(30 * SECOND);
+    expect(sessionOf(world.locals[0]!)).toBeUndefined();
+    world.remote.restart();
+    join(world);
+  });
+
+  test("a local whose NAT rebinds is followed, after a challenge", () => {
+    const world = join(makeWorld([thin]));
+    const probes = pings(world);
+    world.runFor(SECOND);
+    const before = endpointKey(pathOf(world.remote, 0).endpoint);
+    world.rebind(world.wires[0]!);
+    const now = endpointKey(world.wires[0]!.external);
+    const moved = () => endpointKey(pathOf(world.remote, 0).endpoint) === now;
+    expect(moved()).toBe(false);
+    const attacker = new Attacker(world);
+    expect(world.runTo(moved, SECOND)).toBe(true);
+    expect(before).not.toBe(now);
+    // To the new address went nothing but the challenge, until it was answered.
+    const down = attacker.recorded.filter(({ upwards }) => !upwards).map(({ bytes }) => bytes[0]! & 15);
+    expect(down[0]).toBe(Type.challenge);
+    expect(down.indexOf(Type.data)).not.toBe(0);
+    expectAll(world, probes);
+  });
+
+  test("rekey under load loses no packet", () => {
+    const world = join(makeWorld([thin, thin]));
+    const probes = pings(world, 20);
+    const keys = sessionOf(world.remote)!.keys;
+    world.runFor(REKEY_AFTER + 5 * SECOND);
+    expect(sessionOf(world.remote)!.keys).not.toBe(keys);
+    expect(sessionOf(world.locals[0]!)!.previousKeys).not.toBeNull();
+    world.runFor(REJECT_AFTER);
+    expect(world.log.filter((entry) => entry.includes("established")).length).toBe(2);
+    expectAll(world, probes);
+    for (const node of world.nodes) expect(dropped(world, node, "expired")).toBe(0);
+  });
+
+  test("rekey when the handshake's messages are lost again and again", () => {
+    const world = join(makeWorld([{ line: line(4, 30, { loss: 0.3 }) }]));
+    world.runFor(2 * REKEY_AFTER);
+    world.setLine(world.wires[0]!, { loss: 0 });
+    world.runFor(10 * SECOND);
+    expectAll(world, pings(world, 20, { count: 20 }));
+  });
+
+  test("a session goes on with new keys after more packets than 32 bits count", () => {
+    const world = join(makeWorld([thin]));
+    for (const node of world.nodes) {
+      // As if so many packets had been sent and settled.
+      const { log } = pathOf(node, 0).recovery;
+      world.runFor(SECOND);
+      log.next = 2 ** 32 - 200;
+      log.oldest = log.next;
+    }
+    const probes = pings(world, 20);
+    world.runFor(2 * REKEY_AFTER + 10 * SECOND);
+    expect(pathOf(world.remote, 0).reception.window.largest).toBeGreaterThan(2 ** 32);
+    expect(world.log.filter((entry) => entry.includes("established")).length).toBe(2);
+    expectAll(world, probes);
+  });
+
+  test("many locals on one remote", () => {
+    const plans = Array.from({ length: 12 }, (): LocalPlan => ({ paths: [thin, thin] }));
+    const world = join(makeWorld([], { locals: plans }));
+    const streams = plans.map(
+      (_, local) => new Stream(world, { local, upwards: local % 2 === 0, bytes: 100_000 }),
+    );
+    const probes = plans.flatMap((_, local) => pings(world, 20, { local }));
+    expect(world.runTo(() => streams.every((stream) => stream.done), 5 * SECOND)).toBe(true);
+    expectAll(world, probes);
+  });
+
+  test("one local's dead paths do not hold up another", () => {
+    const world = join(makeWorld([], { locals: [{ paths: [thin] }, { paths: [thin] }] }));
+    world.setLine(world.wires[0]!, { cut: true });
+    new Datagrams(world, { local: 0, upwards: false, perSecond: 1000 });
+    const probes = pings(world, 50, { local: 1 });
+    world.runFor(5 * SECOND);
+    expect(dropped(world, world.remote, "overflow")).toBeGreaterThan(0);
+    for (const probe of probes) {
+      probe.stop();
+      world.runFor(SECOND);
+      expect(probe.received).toBe(probe.sent);
+    }
+  });
+});
+
+describe("strangers", () => {
+  test.each([
+    { name: "key", wrong: { wrongKey: true }, node: "remote", reason: "handshakeRefused" },
+    { name: "pre-shared key", wrong: { wrongPresharedKey: true }, node: "local", reason: "handshakeRefused" },
+  ] as const)("a wrong $name: no session, nothing delivered, counted", ({ wrong, node, reason }) => {
+    const world = makeWorld([thin], wrong);
+    const probes = pings(world, 10);
+    world.runFor(20 * SECOND);
+    const counting = node === "remote" ? world.remote : world.locals[0]!;
+    expect(dropped(world, counting, reason)).toBeGreaterThan(2);
+    for (const each of world.nodes) expect(each.engine.portal.sessions.length).toBe(0);
+    for (const probe of probes) expect(probe.received).toBe(0);
+    expect(world.log.join("\n")).toContain("the remote portal does not answer");
+  });
+
+  test("replayed datagrams are counted and nothing comes of them", () => {
+    const world = join(makeWorld([thin, thin]));
+    const attacker = new Attacker(world);
+    const probes = pings(world);
+    world.runFor(2 * SECOND);
+    world.tap = null;
+    world.runFor(SECOND);
+    for (const pretend of [true, false]) attacker.replay(300, pretend);
+    world.runFor(SECOND);
+    const replayed = world.nodes.map((node) => dropped(world, node, "replayed"));
+    expect(replayed[0]! + replayed[1]!).toBe(600);
+    expect(world.strays).toEqual([]);
+    expectAll(world, probes);
+  });
+
+  test("a replayed handshake is answered and forgotten: the session lives on", () => {
+    const world = makeWorld([thin]);
+    const attacker = new Attacker(world);
+    join(world);
+    const session = sessionOf(world.remote);
+    const probes = pings(world);
+    attacker.recorded.splice(20);
+    for (let i = 0; i < 30; i++) {
+      world.runFor(SECOND);
+      attacker.replay(20, i % 2 === 0);
+    }
+    expect(sessionOf(world.remote)).toBe(session!);
+    for (const { bytes } of world.strays) expect([Type.response, Type.cookie]).toContain(bytes[0]! as 2 | 3);
+    expectAll(world, probes);
+  });
+
+  test("a captured datagram from a third party's address brings it a challenge or two, no packet, and no more", () => {
+    const world = join(makeWorld([thin]));
+    const probes = pings(world, 20);
+    const attacker = new Attacker(world);
+    world.runFor(SECOND);
+    // The line to the remote is slow to deliver: the attacker's copies of the newest datagrams come first.
+    world.setLine(world.wires[0]!, { delayMicros: 200 * MILLISECOND }, "up");
+    for (let i = 0; i < 20; i++) {
+      world.runFor(50 * MILLISECOND);
+      const newest = attacker.recorded.findLast(({ upwards }) => upwards)!;
+      world.injectRemote(newest.bytes, attacker.address);
+    }
+    world.runFor(SECOND);
+    const challenges = world.strays.length;
+    expect(challenges).toBeGreaterThan(0);
+    for (const { bytes } of world.strays) expect(bytes[0]).toBe(Type.challenge);
+    world.runFor(10 * SECOND);
+    expect(world.strays.length).toBe(challenges);
+    expect(endpointKey(pathOf(world.remote, 0).endpoint)).toBe(endpointKey(world.wires[0]!.external));
+    expectAll(world, probes);
+  });
+
+  test("noise and forged headers change nothing and are not answered", () => {
+    const world = join(makeWorld([thin, { ...thin, ipv6: true }]));
+    const attacker = new Attacker(world);
+    const probes = pings(world);
+    for (let i = 0; i < 50; i++) {
+      world.runFor(50 * MILLISECOND);
+      attacker.noise(20);
+      attacker.forge(20);
+    }
+    expect(world.strays).toEqual([]);
+    const all = world.nodes.reduce((sum, node) => sum + world.checker.drops(node).total, 0);
+    // A short cut can leave a datagram as it was, and a forged type may fall on the real one.
+    expect(all).toBeGreaterThan(0.95 * attacker.injected);
+    expectAll(world, probes);
+  });
+
+  test("under a flood of initiations a local still gets in, by a cookie", () => {
+    const world = makeWorld([thin]);
+    world.locals[0]!.stop();
+    const other = makeWorld([thin]);
+    const attacker = new Attacker(other);
+    other.wires[0]!.up.set(0, { cut: true });
+    other.runFor(600 * SECOND);
+    const initiations = attacker.recorded.filter(({ bytes }) => bytes[0] === Type.initiation);
+    expect(initiations.length).toBeGreaterThan(130);
+    let sent = 0;
+    const flood = () => {
+      const next = initiations[sent++ % initiations.length]!;
+      world.injectRemote(next.bytes, attacker.address);
+      if (sent < 4000) world.after(SECOND / 400, flood);
+    };
+    flood();
+    world.runFor(SECOND);
+    world.locals[0]!.restart();
+    join(world);
+    expect(world.now).toBeLessThan(9 * SECOND);
+    expect(dropped(world, world.remote, "overloaded")).toBeGreaterThan(100);
+    expectAll(world, pings(world, 20, { count: 20 }));
+  });
+
+  test("a session whose peer is gone ends, and its keys with it", () => {
+    const world = join(makeWorld([thin]));
+    world.locals[0]!.kill();
+    world.runFor(REJECT_AFTER + 2 * SECOND);
+    expect(sessionOf(world.remote)).toBeUndefined();
+    expect(REHANDSHAKE_AFTER).toBeLessThan(REJECT_AFTER);
+  });
+});
