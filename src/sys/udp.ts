@@ -64,6 +64,8 @@ export class UdpSocket implements DatagramSocket {
   segmentation: boolean;
   readonly receivesBatches: boolean;
   private readonly ipv6: boolean;
+  /** Name of the interface it is bound to. */
+  private readonly device: Block | null;
   private readonly message = nativeBlock(MSGHDR_BYTES);
   private readonly iovec = nativeBlock(16);
   private readonly receiveControl = nativeBlock(CONTROL_BYTES);
@@ -75,6 +77,7 @@ export class UdpSocket implements DatagramSocket {
   /** Throws SysError: ENODEV for an unknown interface, EPERM, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT. */
   constructor(options: UdpOptions) {
     this.ipv6 = options.ipv6;
+    this.device = options.device === undefined ? null : cString(options.device);
     this.fd = libc.socket(options.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
     if (this.fd < 0) throw new SysError("socket", errno());
     try {
@@ -104,6 +107,8 @@ export class UdpSocket implements DatagramSocket {
     const nobody = nativeBlock(16);
     nobody.view.setUint16(0, AF_UNSPEC, true);
     libc.connect(this.fd, at(nobody), 16);
+    // Linux unbinds a socket from its interface when it disconnects it. Gone: there is no route either.
+    if (!this.bindToDevice()) return false;
     return libc.connect(this.fd, at(this.peer.block), this.peer.length) === 0;
   }
 
@@ -174,12 +179,7 @@ export class UdpSocket implements DatagramSocket {
   }
 
   private prepare(options: UdpOptions): void {
-    if (options.device !== undefined) {
-      const name = cString(options.device);
-      if (libc.setsockopt(this.fd, SOL_SOCKET, SO_BINDTODEVICE, at(name), name.bytes.length) !== 0) {
-        throw new SysError("SO_BINDTODEVICE", errno());
-      }
-    }
+    if (!this.bindToDevice()) throw new SysError("SO_BINDTODEVICE", errno());
     if (options.ipv6) this.set(SOL_IPV6, IPV6_V6ONLY, 1);
     else this.set(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     if (options.packetInfo) {
@@ -192,6 +192,12 @@ export class UdpSocket implements DatagramSocket {
     if (options.port === undefined) return;
     const local = endpointOf(options.address ?? new Uint8Array(options.ipv6 ? 16 : 4), options.port);
     if (libc.bind(this.fd, at(local.block), local.length) !== 0) throw new SysError("bind", errno());
+  }
+
+  private bindToDevice(): boolean {
+    if (this.device === null) return true;
+    const { bytes } = this.device;
+    return libc.setsockopt(this.fd, SOL_SOCKET, SO_BINDTODEVICE, at(this.device), bytes.length) === 0;
   }
 
   private set(level: number, option: number, value: number): boolean {
