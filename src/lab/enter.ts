@@ -4,8 +4,8 @@
  *
  * Nothing has to be tidied up: when process 1 ends, the kernel kills every process inside, and with the last of them
  * every namespace, interface, mount and file is gone. Process 1 ends when the program outside does, however that ends:
- * the kernel kills `unshare` with its parent (PR_SET_PDEATHSIG by setpriv) and process 1 with `unshare` (--kill-child);
- * and for an ordinary user, where a change of user namespace cancels the former, because its standard input closes.
+ * the kernel kills `unshare` with its parent (PR_SET_PDEATHSIG, by setpriv) and process 1 with `unshare` (the same, by
+ * --kill-child).
  */
 import { readlinkSync } from "node:fs";
 import { type Finished, runToEnd } from "./process.ts";
@@ -48,8 +48,7 @@ export async function enterLab(
   if (trial.code !== 0) throw new LabError(noNamespaces(trial.stderr));
   const child = Bun.spawn([...unshare, ...argv], {
     env: { ...process.env, PATH: TOOL_PATH, [MARK]: networkNamespace() },
-    // The leash: process 1 ends when this pipe closes.
-    stdin: "pipe",
+    stdin: "ignore",
     stdout: output,
     stderr: output,
     // A session of its own, so that the terminal's Ctrl-C reaches this process only, and the inside all at once.
@@ -67,19 +66,6 @@ export async function enterLab(
   const [code, stdout, stderr] = await Promise.all([child.exited, read(child.stdout), read(child.stderr)]);
   for (const signal of signals) process.off(signal, end);
   return { code, stdout, stderr };
-}
-
-/** Ends this process when standard input closes. For process 1. */
-export function heedLeash(): void {
-  process.stdin.on("end", () => process.exit(1));
-  process.stdin.on("error", () => process.exit(1));
-  process.stdin.resume();
-}
-
-/** Lets go of standard input, so that process 1 can end by itself. */
-export function dropLeash(): void {
-  process.stdin.pause();
-  process.stdin.unref();
 }
 
 function unshareCommand(): string[] {

@@ -12,7 +12,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import type { StatusReport } from "../share/status.ts";
 import type { Direction, EmulatorCommand, EmulatorStats, LineOptions } from "./command.ts";
 import { endNames } from "./emulator.ts";
-import { dropLeash, heedLeash, insideLab, LabError } from "./enter.ts";
+import { insideLab, LabError } from "./enter.ts";
 import {
   addressing,
   cabling,
@@ -56,16 +56,12 @@ export async function withLab<Result>(
   body: (lab: Lab) => Promise<Result>,
 ): Promise<Result> {
   if (!insideLab()) throw new LabError("the laboratory is built inside namespaces of its own: see enterLab");
-  if (process.pid === 1) heedLeash();
+  const lab = new Lab(options);
   try {
-    const lab = await Lab.build(options);
-    try {
-      return await body(lab);
-    } finally {
-      await lab.close();
-    }
+    await lab.build();
+    return await body(lab);
   } finally {
-    if (process.pid === 1) dropLeash();
+    await lab.close();
   }
 }
 
@@ -85,7 +81,11 @@ export class Lab {
   private emulator: LabProcess | null = null;
   private readonly answers: ((line: string) => void)[] = [];
 
-  private constructor(options: LabOptions) {
+  private readonly seed: number;
+
+  /** Use withLab. */
+  constructor(options: LabOptions) {
+    this.seed = options.seed ?? 1;
     this.paths = options.paths.map((path, i) => ({ name: path.name ?? `path${i}`, options: path }));
     let emulated = 0;
     this.ends = this.paths.map(({ name, options }) => ({
@@ -94,23 +94,21 @@ export class Lab {
     }));
   }
 
-  static async build(options: LabOptions): Promise<Lab> {
-    const lab = new Lab(options);
+  async build(): Promise<void> {
     // Over /run, so that neither `ip netns` nor a portal leaves anything on the host, which does not see this mount.
     await must(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"]);
     mkdirSync("/run/netns");
     await must(["ip", "-batch", "-"], NAMESPACES.map((name) => `netns add ${name}`).join("\n"));
-    await Promise.all(NAMESPACES.map((name) => lab.applyKernelSettings(name)));
-    await lab.startEmulator(options.seed ?? 1);
-    await must(["ip", "-batch", "-"], cabling(lab.ends).join("\n"));
-    await Promise.all(NAMESPACES.map((name) => lab.ip(name, addressing(name, lab.ends, lab.ipv6))));
-    for (const [i, { options }] of lab.paths.entries()) {
+    await Promise.all(NAMESPACES.map((name) => this.applyKernelSettings(name)));
+    await this.startEmulator();
+    await must(["ip", "-batch", "-"], cabling(this.ends).join("\n"));
+    await Promise.all(NAMESPACES.map((name) => this.ip(name, addressing(name, this.ends, this.ipv6))));
+    for (const [i, { options }] of this.paths.entries()) {
       const { name: _, up = {}, down = {}, plain = false, ...both } = options;
       if (plain) continue;
-      await lab.line(i).set({ ...both, ...up }, "up");
-      await lab.line(i).set({ ...both, ...down }, "down");
+      await this.line(i).set({ ...both, ...up }, "up");
+      await this.line(i).set({ ...both, ...down }, "down");
     }
-    return lab;
   }
 
   /** Runs a command in a namespace to its end. */
@@ -218,10 +216,10 @@ export class Lab {
     if (code !== 0) throw new LabError(`cannot set up ${namespace}: ${stderr.trim()}`);
   }
 
-  private async startEmulator(seed: number): Promise<void> {
+  private async startEmulator(): Promise<void> {
     const count = this.ends.filter(({ ends }) => ends !== null).length;
     if (count === 0) return;
-    const words = ["lab", "emulate", "--paths", String(count), "--seed", String(seed)];
+    const words = ["lab", "emulate", "--paths", String(count), "--seed", String(this.seed)];
     this.emulator = new LabProcess("line emulator", [...selfCommand(), ...words]);
     await this.emulator.nextLine();
     this.emulator.onLine((line) => this.answers.shift()?.(line));

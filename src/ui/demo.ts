@@ -81,13 +81,20 @@ export function liveLines(
   note: string,
 ): string[] {
   const full = Math.max(phase.limitMbit, ...phase.paths.map((i) => all[i]!.mbit));
-  const line = (label: string, mbit: number, of: number): string =>
-    `${label.padEnd(28)}${bar(mbit, full).padEnd(BAR_COLUMNS)} ${mbit.toFixed(1).padStart(6)} of ${of.toFixed(1)}`;
+  const rows: [label: string, mbit: number, of: number][] = [
+    ["  the flow, Mbit/s", sample.mbit, phase.limitMbit],
+    ...phase.paths.map((i): [string, number, number] => {
+      return [`  ${pathLabel(all[i]!)}`, sample.pathMbit[i] ?? 0, all[i]!.mbit];
+    }),
+  ];
+  const width = Math.max(...rows.map(([label]) => label.length));
   const title = note === "" ? phase.title : `${phase.title}: ${note}`;
   return [
     `${title}, ${sample.seconds.toFixed(1)} s`,
-    line("  the flow, Mbit/s", sample.mbit, phase.limitMbit),
-    ...phase.paths.map((i) => line(`  ${pathLabel(all[i]!)}`, sample.pathMbit[i] ?? 0, all[i]!.mbit)),
+    ...rows.map(([label, mbit, of]) => {
+      const drawn = bar(mbit, full).padEnd(BAR_COLUMNS);
+      return `${label.padEnd(width)}  ${drawn} ${mbit.toFixed(1).padStart(6)} of ${of.toFixed(1)}`;
+    }),
   ];
 }
 
