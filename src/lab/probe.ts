@@ -33,12 +33,13 @@ export async function runProbeSender(host: string, port: number, perSecond: numb
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
   // An ICMP error is a lost packet, and counted by its absence.
   socket.on("error", () => {});
-  const packet = Buffer.alloc(PACKET_BYTES);
   const started = performance.now();
   let sent = 0;
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - started) * perSecond) / 1000);
     while (sent < due && sent < MOST_PACKETS) {
+      // A buffer of its own: send only queues it while the socket is being bound.
+      const packet = Buffer.alloc(PACKET_BYTES);
       packet.writeUInt32BE(sent++);
       socket.send(packet, port, host, () => {});
     }
