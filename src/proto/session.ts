@@ -132,7 +132,8 @@ export class Session {
       const rtt = path.recovery.rtt;
       slowest = Math.max(slowest, rtt.srtt + 4 * rtt.rttvar);
     }
-    const bound = 2 * slowest + 20 * MILLISECOND;
+    // Noticing the loss, and the way of the packet sent again, behind what is already on that path.
+    const bound = 2 * slowest + 100 * MILLISECOND;
     this.resequencer.bounds[HOLD_TCP] = Math.min(bound, MAX_HOLD_TCP);
     this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
   }
