@@ -30,6 +30,10 @@ function run(seed: number): void {
 for (let first = 0; first < seeds.length; first += BATCH) {
   const batch = seeds.slice(first, first + BATCH);
   test(`seeds ${batch[0]} to ${batch.at(-1)}`, () => {
-    for (const seed of batch) run(seed);
+    for (const seed of batch) {
+      run(seed);
+      // Packet buffers of finished worlds are native memory, which the collector is in no hurry to give back.
+      if (seed % 25 === 0) Bun.gc(true);
+    }
   }, 240_000);
 }

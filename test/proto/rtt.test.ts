@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { GRANULARITY, INITIAL_RTT } from "../../src/proto/limits.ts";
+import { Rtt } from "../../src/proto/rtt.ts";
+
+function sampled(...samples: [rtt: number, ackDelay: number][]): Rtt {
+  const rtt = new Rtt();
+  for (const [sample, ackDelay] of samples) rtt.onSample(sample, ackDelay);
+  return rtt;
+}
+
+test("before any sample: RFC 9002 section 6.2.2", () => {
+  const rtt = new Rtt();
+  expect(rtt.sampled).toBe(false);
+  expect(rtt.srtt).toBe(INITIAL_RTT);
+  expect(rtt.rttvar).toBe(INITIAL_RTT / 2);
+  // Section 6.2.1: 3 times the initial RTT, and the peer's delay.
+  expect(rtt.pto(10_000)).toBe(3 * INITIAL_RTT + 10_000);
+});
+
+test("the first sample: RFC 6298 section 2.2, and the delay does not count (RFC 9002 section 5.3)", () => {
+  const { latest, srtt, rttvar, min, sampled: has } = sampled([40_000, 9_000]);
+  expect({ latest, srtt, rttvar, min, has }).toEqual({
+    latest: 40_000,
+    srtt: 40_000,
+    rttvar: 20_000,
+    min: 40_000,
+    has: true,
+  });
+});
+
+test("the second sample: RFC 6298 section 2.3, alpha 1/8 and beta 1/4", () => {
+  const rtt = sampled([40_000, 0], [80_000, 0]);
+  expect(rtt.rttvar).toBe(0.75 * 20_000 + 0.25 * 40_000);
+  expect(rtt.srtt).toBe(0.875 * 40_000 + 0.125 * 80_000);
+  expect(rtt.latest).toBe(80_000);
+  expect(rtt.min).toBe(40_000);
+});
+
+test.each([
+  { name: "is subtracted", sample: 60_000, delay: 10_000, latest: 50_000 },
+  { name: "is subtracted down to the minimum", sample: 50_000, delay: 10_000, latest: 40_000 },
+  { name: "is ignored when the result would be below it", sample: 45_000, delay: 10_000, latest: 45_000 },
+  { name: "does not count for a new minimum", sample: 30_000, delay: 10_000, latest: 30_000 },
+])("the peer's delay $name", ({ sample, delay, latest }) => {
+  expect(sampled([40_000, 0], [sample, delay]).latest).toBe(latest);
+});
+
+test("the probe timeout has a floor for the variation: RFC 9002 section 6.2.1", () => {
+  const rtt = new Rtt();
+  for (let i = 0; i < 200; i++) rtt.onSample(20_000, 0);
+  expect(rtt.rttvar).toBeLessThan(1);
+  expect(rtt.pto(5_000)).toBeCloseTo(20_000 + GRANULARITY + 5_000, 0);
+});
+
+test("a clock that goes back gives no sample", () => {
+  const rtt = sampled([40_000, 0], [-1, 0]);
+  expect(rtt.srtt).toBe(40_000);
+  expect(rtt.min).toBe(40_000);
+});
+
+test("whatever comes, the estimate stays between smallest and largest", () => {
+  const samples = fc.array(fc.tuple(fc.integer({ min: 0, max: 10e6 }), fc.integer({ min: 0, max: 1e6 })), {
+    minLength: 1,
+  });
+  fc.assert(
+    fc.property(samples, (list) => {
+      const rtt = sampled(...list);
+      const all = list.map(([sample]) => sample);
+      expect(rtt.min).toBe(Math.min(...all));
+      expect(rtt.srtt).toBeGreaterThanOrEqual(rtt.min - 1e-6);
+      expect(rtt.srtt).toBeLessThanOrEqual(Math.max(...all) + 1e-6);
+      expect(rtt.rttvar).toBeGreaterThanOrEqual(0);
+      expect(rtt.latest).toBeGreaterThanOrEqual(rtt.min);
+    }),
+  );
+});
