@@ -4,7 +4,7 @@
  * which ring positions arrived and which were lost, and the session decides where a lost one leaves again.
  */
 import type { Block } from "../share/block.ts";
-import { ACK_DELAY_UNIT, ACK_HEADER_BYTES, ACK_RANGE_BYTES, ackIsWhole } from "../wire/ack.ts";
+import { ACK_DELAY_UNIT, ACK_HEADER_BYTES, ACK_RANGE_BYTES, ackBytes, ackIsWhole } from "../wire/ack.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
 import type { Congestion } from "./congestion.ts";
 import { GRANULARITY, MAX_ACK_DELAY, PACKET_THRESHOLD, TIME_THRESHOLD } from "./limits.ts";
@@ -103,6 +103,7 @@ export class Recovery {
       if (low < 0 || low > high) break;
       this.ackRange(now, low, high, inFlight);
     }
+    at = offset + ackBytes(bytes[offset + 6]!, 0);
     for (let i = bytes[offset + 7]!; i > 0; i--, at += ACK_RANGE_BYTES) {
       const first = largest - view.getUint16(at);
       this.loseRange(now, first, first + view.getUint16(at + 2) - 1);
