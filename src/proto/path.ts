@@ -27,6 +27,9 @@ import {
 import { Reception } from "./reception.ts";
 import { Recovery, type RecoverySink } from "./recovery.ts";
 
+/** Unanswered packets whose silence is no accident: with 10 % loss all four are lost once in 10,000 times. */
+const PACKETS_THAT_CONVINCE = 4;
+
 export interface PathSettings {
   readonly id: number;
   readonly name: string;
@@ -224,7 +227,7 @@ export class Path {
       return;
     }
     const longest = this.status === "down" ? PROBE_DOWN : PROBE_SUSPECT;
-    this.probeInterval = Math.min(Math.max(this.probeInterval * 2, this.suspectAfter / 2), longest);
+    this.probeInterval = Math.min(Math.max(this.probeInterval * 2, MIN_SUSPECT / 2), longest);
     this.probeAt = now + this.probeInterval;
   }
 
@@ -263,9 +266,14 @@ export class Path {
     return Math.max(oldest, this.lastAckAt) + this.suspectAfter;
   }
 
-  /** Silence beyond the probe timeout, doubled for the doubt that one lost probe leaves. */
+  /**
+   * How long silence may last. When several packets are unanswered, little longer than the probe timeout; when only one
+   * or two are, they may be lost by chance, so two more probes (at one and at three probe timeouts) must fail too.
+   */
   private get suspectAfter(): number {
-    return Math.max(this.recovery.rtt.pto(MAX_ACK_DELAY) * 1.5, MIN_SUSPECT);
+    const { log, rtt } = this.recovery;
+    const timeouts = log.next - log.oldest >= PACKETS_THAT_CONVINCE ? 1.5 : 3.5;
+    return Math.max(rtt.pto(MAX_ACK_DELAY) * timeouts, MIN_SUSPECT);
   }
 
   private suspect(now: number, reason: string): void {
