@@ -260,20 +260,19 @@ export class Path {
     }
   }
 
-  /** When silence makes this path suspect: something is unacknowledged, and no acknowledgement came for too long. */
-  private get silentAt(): number {
-    const oldest = this.recovery.oldestOutstandingAt;
-    return Math.max(oldest, this.lastAckAt) + this.suspectAfter;
-  }
-
   /**
-   * How long silence may last. When several packets are unanswered, little longer than the probe timeout; when only one
-   * or two are, they may be lost by chance, so two more probes (at one and at three probe timeouts) must fail too.
+   * When silence makes this path suspect. When several packets are unanswered, little longer than the probe timeout after
+   * them; when only one or two are, they may be lost by chance, so two more probes (at one and at three probe timeouts)
+   * must fail too.
    */
-  private get suspectAfter(): number {
+  private get silentAt(): number {
     const { log, rtt } = this.recovery;
-    const timeouts = log.next - log.oldest >= PACKETS_THAT_CONVINCE ? 1.5 : 3.5;
-    return Math.max(rtt.pto(MAX_ACK_DELAY) * timeouts, MIN_SUSPECT);
+    const timeout = rtt.pto(MAX_ACK_DELAY);
+    const late =
+      Math.max(this.recovery.oldestOutstandingAt, this.lastAckAt) + Math.max(3.5 * timeout, MIN_SUSPECT);
+    if (log.inFlight === 0 || log.next - log.oldest < PACKETS_THAT_CONVINCE) return late;
+    const convincedAt = Math.max(log.timeOf(log.oldest + PACKETS_THAT_CONVINCE - 1), this.lastAckAt);
+    return Math.min(late, convincedAt + Math.max(1.5 * timeout, MIN_SUSPECT));
   }
 
   private suspect(now: number, reason: string): void {
