@@ -1,0 +1,292 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { MAX_HELD, SEQUENCE_WINDOW } from "../../src/proto/limits.ts";
+import { HOLD_OTHER, HOLD_TCP, Resequencer } from "../../src/proto/resequencer.ts";
+import { plainBlock, plainCopy } from "../../src/share/block.ts";
+
+const block = plainBlock(64);
+
+interface Rig {
+  readonly resequencer: Resequencer;
+  /** Sequences in the order in which they came out; each is checked to carry its own bytes. */
+  readonly out: number[];
+  offer(now: number, sequence: number, distance: number, hold?: 0 | 1): boolean;
+}
+
+function rig(): Rig {
+  const out: number[] = [];
+  const resequencer = new Resequencer(
+    {
+      deliver: (from, offset, length, flags) => {
+        const sequence = from.view.getUint32(offset);
+        expect(length).toBe(8 + (sequence % 5));
+        expect(flags).toBe(sequence & 0x10);
+        out.push(sequence);
+      },
+    },
+    plainBlock,
+    plainCopy,
+    64,
+  );
+  const offer = (now: number, sequence: number, distance: number, hold: 0 | 1 = HOLD_TCP): boolean => {
+    block.view.setUint32(4, sequence);
+    return resequencer.offer(now, sequence, distance, block, 4, 8 + (sequence % 5), sequence & 0x10, hold);
+  };
+  return { resequencer, out, offer };
+}
+
+describe("order", () => {
+  test("in order, everything leaves at once", () => {
+    const { out, offer, resequencer } = rig();
+    for (let i = 0; i < 5; i++) offer(0, i, i === 0 ? 0 : 1);
+    expect(out).toEqual([0, 1, 2, 3, 4]);
+    expect(resequencer.held).toBe(0);
+  });
+
+  test("a hole holds its own flow, and no other", () => {
+    const { out, offer, resequencer } = rig();
+    offer(0, 0, 0);
+    offer(0, 2, 2); // flow of 0
+    offer(0, 5, 3); // flow of 2, which is there
+    offer(0, 4, 1); // 3 is missing
+    offer(0, 6, 2); // waits for 4
+    expect(out).toEqual([0, 2, 5]);
+    expect(resequencer.held).toBe(2);
+    offer(0, 3, 0);
+    expect(out).toEqual([0, 2, 5, 3, 4, 6]);
+    expect(resequencer.reordered).toBe(2);
+  });
+
+  test("a chain that came backwards leaves in order", () => {
+    const { out, offer } = rig();
+    for (const sequence of [4, 3, 2, 1]) offer(0, sequence, 1);
+    expect(out).toEqual([]);
+    offer(0, 0, 0);
+    expect(out).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  test("the first packet ever may name a predecessor that is on its way", () => {
+    const { out, offer } = rig();
+    offer(0, 3, 3);
+    expect(out).toEqual([]);
+    offer(0, 0, 0);
+    expect(out).toEqual([0, 3]);
+  });
+
+  test("sequences wrap", () => {
+    const { out, offer } = rig();
+    const last = 2 ** 32 - 1;
+    // Once round the clock.
+    for (const sequence of [2 ** 31 - 2, last - 1000]) expect(offer(0, sequence, 0)).toBe(true);
+    out.length = 0;
+    offer(0, 1, 1);
+    offer(0, 0, 1);
+    offer(0, last, 0);
+    expect(out).toEqual([last, 0, 1]);
+  });
+});
+
+describe("duplicates", () => {
+  test("delivered, held, and too old ones are refused", () => {
+    const { out, offer, resequencer } = rig();
+    offer(0, 0, 0);
+    offer(0, 2, 1);
+    expect(offer(0, 0, 0)).toBe(false);
+    expect(offer(0, 2, 1)).toBe(false);
+    expect(offer(0, SEQUENCE_WINDOW + 10, 0)).toBe(true);
+    expect(offer(0, 5, 0)).toBe(false);
+    expect(resequencer.duplicates).toBe(3);
+    // The window's move gave up the predecessor of 2.
+    expect(out).toEqual([0, 2, SEQUENCE_WINDOW + 10]);
+  });
+
+  test("the oldest sequence of the window is still taken", () => {
+    const { offer } = rig();
+    offer(0, SEQUENCE_WINDOW, 0);
+    expect(offer(0, 1, 0)).toBe(true);
+    expect(offer(0, 1, 0)).toBe(false);
+    expect(offer(0, 0, 0)).toBe(false);
+  });
+});
+
+describe("waiting has an end", () => {
+  test("by class", () => {
+    const { out, offer, resequencer } = rig();
+    resequencer.bounds[HOLD_TCP] = 100;
+    resequencer.bounds[HOLD_OTHER] = 20;
+    offer(1000, 2, 1, HOLD_TCP);
+    offer(1010, 5, 1, HOLD_OTHER);
+    expect(resequencer.nextAt).toBe(1030);
+    resequencer.onTimeout(1029);
+    expect(out).toEqual([]);
+    resequencer.onTimeout(1030);
+    expect(out).toEqual([5]);
+    expect(resequencer.nextAt).toBe(1100);
+    resequencer.onTimeout(1100);
+    expect(out).toEqual([5, 2]);
+    expect(resequencer.nextAt).toBe(Number.POSITIVE_INFINITY);
+    expect(resequencer.givenUp).toBe(2);
+  });
+
+  test("what follows on the one let go leaves with it, and one that comes late still comes", () => {
+    const { out, offer, resequencer } = rig();
+    offer(0, 2, 1);
+    offer(50, 3, 1);
+    resequencer.onTimeout(1e9);
+    expect(out).toEqual([2, 3]);
+    expect(resequencer.givenUp).toBe(1);
+    expect(offer(2e9, 1, 0)).toBe(true);
+    expect(offer(2e9, 1, 0)).toBe(false);
+    expect(out).toEqual([2, 3, 1]);
+  });
+
+  test("a full store lets the oldest go", () => {
+    const { out, offer, resequencer } = rig();
+    // Flows that interleave, each without its first packet.
+    for (let i = 0; i < MAX_HELD; i++) offer(i, 2 * i + 1, 1);
+    expect(resequencer.held).toBe(MAX_HELD);
+    offer(1e6, 2 * MAX_HELD - 2 + 3, 1);
+    expect(resequencer.held).toBeLessThanOrEqual(MAX_HELD);
+    expect(out[0]).toBe(1);
+  });
+});
+
+test("memory of what was delivered is not used again before `reclaim`", () => {
+  const kept: { at: number; sequence: number; bytes: ReturnType<typeof plainBlock> }[] = [];
+  const resequencer = new Resequencer(
+    { deliver: (bytes, at) => kept.push({ bytes, at, sequence: bytes.view.getUint32(at) }) },
+    plainBlock,
+    plainCopy,
+    64,
+  );
+  const offer = (sequence: number, distance: number): void => {
+    const fresh = plainBlock(64);
+    fresh.view.setUint32(0, sequence);
+    resequencer.offer(0, sequence, distance, fresh, 0, 8, 0, HOLD_TCP);
+  };
+  for (let round = 0; round < 20; round++) {
+    const first = round * 100;
+    for (let i = 99; i > 0; i--) offer(first + i, 1);
+    offer(first, 0);
+    // More is held before the sink has written.
+    for (let i = 0; i < 50; i++) offer(10_000 + round * 200 + 2 * i + 1, 1);
+    for (const { at, sequence, bytes } of kept) expect(bytes.view.getUint32(at)).toBe(sequence);
+    kept.length = 0;
+    resequencer.reclaim();
+  }
+});
+
+/** The same rules by plain lists: no window, no slots. */
+class SlowResequencer {
+  readonly out: number[] = [];
+  readonly arrived = new Set<number>();
+  readonly passed = new Set<number>();
+  held: { sequence: number; predecessor: number; since: number; hold: 0 | 1 }[] = [];
+
+  offer(now: number, sequence: number, distance: number, hold: 0 | 1): boolean {
+    if (this.arrived.has(sequence)) return false;
+    this.arrived.add(sequence);
+    const predecessor = sequence - distance;
+    const claimed = this.held.some((packet) => packet.predecessor === predecessor);
+    if (distance === 0 || this.passed.has(predecessor) || predecessor < 0 || claimed) this.deliver(sequence);
+    else this.held.push({ sequence, predecessor, since: now, hold });
+    return true;
+  }
+
+  onTimeout(now: number, bounds: Float64Array): void {
+    for (const hold of [0, 1] as const) {
+      for (;;) {
+        const oldest = this.held.find((packet) => packet.hold === hold);
+        if (oldest === undefined || now < oldest.since + bounds[hold]!) break;
+        this.pass(oldest.predecessor);
+      }
+    }
+  }
+
+  private deliver(sequence: number): void {
+    this.out.push(sequence);
+    this.pass(sequence);
+  }
+
+  private pass(sequence: number): void {
+    this.passed.add(sequence);
+    const next = this.held.find((packet) => packet.predecessor === sequence);
+    if (next === undefined) return;
+    this.held = this.held.filter((packet) => packet !== next);
+    this.deliver(next.sequence);
+  }
+}
+
+describe("beside a slow model", () => {
+  const step = fc.record({
+    flow: fc.integer({ min: 0, max: 6 }),
+    late: fc.oneof(
+      { weight: 4, arbitrary: fc.constant(0) },
+      { weight: 2, arbitrary: fc.integer({ min: 1, max: 60 }) },
+    ),
+    lost: fc.integer({ min: 0, max: 19 }),
+    twice: fc.integer({ min: 0, max: 9 }),
+  });
+
+  test("packets of several flows, late, lost and doubled, come out as the model says", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 250 }), (steps) => {
+        const { resequencer, out, offer } = rig();
+        const model = new SlowResequencer();
+        resequencer.bounds.set([3_000, 900]);
+        const last = new Map<number, number>();
+        const arrivals: { at: number; sequence: number; distance: number; hold: 0 | 1 }[] = [];
+        for (const [sequence, { flow, late, lost, twice }] of steps.entries()) {
+          const before = last.get(flow);
+          last.set(flow, sequence);
+          if (lost === 0) continue;
+          const distance = before === undefined ? 0 : sequence - before;
+          const hold = flow % 2 === 0 ? HOLD_TCP : HOLD_OTHER;
+          arrivals.push({ at: (sequence + late) * 100, sequence, distance, hold });
+          if (twice === 0) arrivals.push({ at: (sequence + late + 7) * 100, sequence, distance, hold });
+        }
+        arrivals.sort((a, b) => a.at - b.at);
+        for (const { at, sequence, distance, hold } of arrivals) {
+          resequencer.onTimeout(at);
+          model.onTimeout(at, resequencer.bounds);
+          expect(offer(at, sequence, distance, hold)).toBe(model.offer(at, sequence, distance, hold));
+          expect(resequencer.held).toBe(model.held.length);
+          expect(out.length).toBe(model.out.length);
+          if (sequence % 3 === 0) resequencer.reclaim();
+        }
+        resequencer.onTimeout(1e9);
+        model.onTimeout(1e9, resequencer.bounds);
+        expect(out).toEqual(model.out);
+        expect(resequencer.held).toBe(0);
+        expect(resequencer.delivered).toBe(out.length);
+      }),
+    );
+  });
+
+  test("whatever a peer says: no exception, each sequence at most once, nothing held for ever", () => {
+    const wild = fc.record({
+      sequence: fc.oneof(
+        fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+        fc.integer({ min: 0, max: 300 }),
+        fc.integer({ min: 2 ** 32 - 300, max: 2 ** 32 - 1 }),
+      ),
+      distance: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 0xffff })),
+      hold: fc.constantFrom<0 | 1>(0, 1),
+    });
+    fc.assert(
+      fc.property(fc.array(wild, { maxLength: 100 }), (packets) => {
+        const { resequencer, out, offer } = rig();
+        let taken = 0;
+        for (const [now, { sequence, distance, hold }] of packets.entries()) {
+          if (offer(now, sequence, distance, hold)) taken++;
+          expect(resequencer.held + out.length).toBe(taken);
+          expect(Number.isFinite(resequencer.nextAt)).toBe(resequencer.held > 0);
+        }
+        resequencer.onTimeout(1e9);
+        resequencer.reclaim();
+        expect(resequencer.held).toBe(0);
+        expect(out.length).toBe(taken);
+      }),
+    );
+  });
+});
