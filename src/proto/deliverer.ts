@@ -26,6 +26,7 @@ import {
   TCP_FLAGS,
   TCP_MIN_BYTES,
   TCP_SEQUENCE,
+  TCP_WINDOW,
   transportOf,
   writeIpv4Checksum,
 } from "../wire/ip.ts";
@@ -161,12 +162,13 @@ export class Deliverer implements PacketSink {
     for (let at = addresses; at < end; at += 4) {
       if (a.getUint32(from + at) !== b.getUint32(offset + at)) return false;
     }
-    // Ports; acknowledgement; length of header; options, where timestamps are.
+    // Ports; acknowledgement; length of header; window, which a sender may be waiting for; options, where timestamps are.
     const tcp = this.ipHeader;
     if (a.getUint32(from + tcp) !== b.getUint32(offset + tcp)) return false;
     if (a.getUint32(from + tcp + TCP_ACK) !== b.getUint32(offset + tcp + TCP_ACK)) return false;
     if (mine.bytes[from + tcp + TCP_DATA_OFFSET] !== block.bytes[offset + tcp + TCP_DATA_OFFSET])
       return false;
+    if (a.getUint16(from + tcp + TCP_WINDOW) !== b.getUint16(offset + tcp + TCP_WINDOW)) return false;
     for (let at = tcp + TCP_MIN_BYTES; at < this.header; at += 4) {
       if (a.getUint32(from + at) !== b.getUint32(offset + at)) return false;
     }

@@ -13,6 +13,7 @@ export const TCP_SEQUENCE = 4;
 export const TCP_ACK = 8;
 export const TCP_DATA_OFFSET = 12;
 export const TCP_FLAGS = 13;
+export const TCP_WINDOW = 14;
 export const TCP_CHECKSUM = 16;
 export const TCP_MIN_BYTES = 20;
 export const FIN = 0x01;
@@ -70,6 +71,26 @@ export function sourceOffset(version: 4 | 6): number {
 
 export function addressBytes(version: 4 | 6): number {
   return version === 4 ? 4 : 16;
+}
+
+/**
+ * True for a whole packet that no router passes on: to or from an address of link scope, or from none (RFC 4291 sections
+ * 2.5.2, 2.5.6 and 2.7; RFC 3927 section 2.7; RFC 5771 section 4). A kernel says such things on every interface.
+ */
+export function staysOnLink(packet: Block, offset: number): boolean {
+  const { view } = packet;
+  if (packet.bytes[offset]! >> 4 === 4) {
+    // 169.254.0.0/16, 224.0.0.0/24
+    if (view.getUint16(offset + 12) === 0xa9fe || view.getUint16(offset + 16) === 0xa9fe) return true;
+    return view.getUint32(offset + 16) >>> 8 === 0xe0_0000;
+  }
+  const source = view.getUint16(offset + 8);
+  const destination = view.getUint16(offset + 24);
+  // fe80::/10, ff00::/16 to ff02::/16 with any flags
+  if ((source & 0xffc0) === 0xfe80 || (destination & 0xffc0) === 0xfe80) return true;
+  if ((destination & 0xff0f) >= 0xff00 && (destination & 0xff0f) <= 0xff02) return true;
+  for (let at = offset + 8; at < offset + 24; at += 4) if (view.getUint32(at) !== 0) return false;
+  return true;
 }
 
 /**
