@@ -104,11 +104,14 @@ export class UdpSocket implements DatagramSocket {
   /** Connects again, so that a changed local address or route is used. False: there is no route now. */
   reconnect(): boolean {
     if (this.peer === null) return true;
+    const port = this.localPort();
     const nobody = nativeBlock(16);
     nobody.view.setUint16(0, AF_UNSPEC, true);
     libc.connect(this.fd, at(nobody), 16);
-    // Linux unbinds a socket from its interface when it disconnects it. Gone: there is no route either.
+    // Linux unbinds a socket from its interface and its port when it disconnects it. No interface: no route either.
     if (!this.bindToDevice()) return false;
+    // The same port again: what is under way comes there, and a NAT on the way knows it.
+    this.bind(new Uint8Array(this.ipv6 ? 16 : 4), port);
     return libc.connect(this.fd, at(this.peer.block), this.peer.length) === 0;
   }
 
@@ -190,8 +193,21 @@ export class UdpSocket implements DatagramSocket {
     if (!this.set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)) this.set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
     if (!this.set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES)) this.set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
     if (options.port === undefined) return;
-    const local = endpointOf(options.address ?? new Uint8Array(options.ipv6 ? 16 : 4), options.port);
-    if (libc.bind(this.fd, at(local.block), local.length) !== 0) throw new SysError("bind", errno());
+    const address = options.address ?? new Uint8Array(options.ipv6 ? 16 : 4);
+    if (!this.bind(address, options.port)) throw new SysError("bind", errno());
+  }
+
+  private bind(address: Uint8Array, port: number): boolean {
+    const local = endpointOf(address, port);
+    return libc.bind(this.fd, at(local.block), local.length) === 0;
+  }
+
+  /** 0 = none yet. */
+  private localPort(): number {
+    const local = new Endpoint(nativeBlock(Endpoint.size));
+    local.length = 28;
+    libc.getsockname(this.fd, at(local.block), at(local.block, 28));
+    return local.port;
   }
 
   private bindToDevice(): boolean {
