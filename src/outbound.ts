@@ -26,7 +26,7 @@ import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
 import { writeAnswer, writeChallenge } from "./wire/control.ts";
 import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES, Type, writeHeader } from "./wire/datagram.ts";
-import { flowHash } from "./wire/ip.ts";
+import { flowHash, neverForwarded } from "./wire/ip.ts";
 import { Segmenter } from "./wire/segment.ts";
 import { VIRTIO_BYTES } from "./wire/virtio.ts";
 
@@ -93,7 +93,7 @@ export class Outbound {
       return;
     }
     const peer = peerFor(portal.peers, this.tun.buffer, VIRTIO_BYTES);
-    if (peer === null) {
+    if (peer === null || neverForwarded(this.tun.buffer, VIRTIO_BYTES)) {
       portal.drops.count("noRoute", segmenter.packets);
       return;
     }

@@ -77,7 +77,7 @@ export function addressBytes(version: 4 | 6): number {
  * True for a whole packet that no router passes on: to or from an address of link scope, or from none (RFC 4291 sections
  * 2.5.2, 2.5.6 and 2.7; RFC 3927 section 2.7; RFC 5771 section 4). A kernel says such things on every interface.
  */
-export function staysOnLink(packet: Block, offset: number): boolean {
+export function neverForwarded(packet: Block, offset: number): boolean {
   const { view } = packet;
   if (packet.bytes[offset]! >> 4 === 4) {
     // 169.254.0.0/16, 224.0.0.0/24
