@@ -1,0 +1,36 @@
+/**
+ * A test in a laboratory of its own: network, mount and process namespaces that end with it (src/lab/enter.ts).
+ *
+ * Outside, `scenario` is a test that runs this one test of its file again inside; inside, it is the test itself, with
+ * the laboratory built. What the inside prints is shown, and all it says when it fails.
+ */
+import { test } from "bun:test";
+import { relative } from "node:path";
+import { enterLab, insideLab } from "../../src/lab/enter.ts";
+import { type Lab, type LabOptions, withLab } from "../../src/lab/topology.ts";
+
+const needsRoot = process.getuid?.() !== 0;
+const SECOND = 1000;
+
+/** Seconds until a test that hangs is ended: what it waits for has shorter deadlines of its own. */
+const PATIENCE = 90;
+
+/** `file`: import.meta.path of the test's own. Needs root, iproute2 and util-linux. */
+export function scenario(
+  file: string,
+  name: string,
+  options: LabOptions,
+  body: (lab: Lab) => Promise<void>,
+): void {
+  if (insideLab()) test(name, () => withLab(options, body), PATIENCE * SECOND);
+  else test.skipIf(needsRoot)(`${name} (needs root)`, () => runInside(file, name), (PATIENCE + 15) * SECOND);
+}
+
+async function runInside(file: string, name: string): Promise<void> {
+  const path = `./${relative(process.cwd(), file)}`;
+  const only = `^ *${name.replace(/[^\w ]/g, "\\$&")}$`;
+  const { code, stdout, stderr } = await enterLab([process.execPath, "test", path, "-t", only], "pipe");
+  const lines = stdout.split("\n").filter((line) => line !== "" && !line.startsWith("bun test v"));
+  if (lines.length > 0) console.log(lines.join("\n"));
+  if (code !== 0) throw new Error(`inside the laboratory:\n${stderr.trim()}`);
+}
