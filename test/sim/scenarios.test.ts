@@ -1,5 +1,5 @@
 /** Named worlds of a few lines each: what portal promises, and what it must withstand. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { REHANDSHAKE_AFTER, REJECT_AFTER, REKEY_AFTER } from "../../src/proto/limits.ts";
 import type { Path } from "../../src/proto/path.ts";
 import type { Session } from "../../src/proto/session.ts";
@@ -14,6 +14,9 @@ import { type LocalPlan, MILLISECOND, type PathPlan, SECOND, World, type WorldPl
 const dsl: PathPlan = { line: line(50, 20) };
 const slow: PathPlan = { line: line(20, 20) };
 const thin: PathPlan = { line: line(4, 10) };
+
+/** Virtual time passes faster than ours, but not on every machine. */
+setDefaultTimeout(240_000);
 
 let worlds: World[] = [];
 

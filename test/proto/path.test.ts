@@ -1,0 +1,294 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import {
+  CHALLENGE_INTERVAL,
+  DOWN_AFTER,
+  MIN_SUSPECT,
+  PROBE_DOWN,
+  PROBE_IDLE,
+  PROBE_SUSPECT,
+} from "../../src/proto/limits.ts";
+import { NewReno } from "../../src/proto/newreno.ts";
+import { Path } from "../../src/proto/path.ts";
+import { NO_POSITION } from "../../src/proto/sentlog.ts";
+import { plainBlock } from "../../src/share/block.ts";
+import { Endpoint } from "../../src/share/endpoint.ts";
+import type { DatagramSocket } from "../../src/share/io.ts";
+
+const D = 1452;
+const RTT = 40_000;
+const nowhere = null as unknown as DatagramSocket;
+
+let changes: string[] = [];
+let lost: number[] = [];
+
+beforeEach(() => {
+  changes = [];
+  lost = [];
+});
+
+function endpoint(port: number): Endpoint {
+  const made = new Endpoint(plainBlock(Endpoint.size));
+  made.block.view.setUint16(0, 2, true);
+  made.block.view.setUint16(2, port);
+  made.length = 16;
+  return made;
+}
+
+function makePath(now = 0, connected = false): Path {
+  return new Path(
+    now,
+    {
+      id: 0,
+      name: "a",
+      metric: 0,
+      socket: nowhere,
+      congestion: new NewReno(D),
+      peerRate: 0,
+      datagram: D,
+      endpoint: endpoint(1000),
+      candidate: endpoint(0),
+      connected,
+    },
+    { onDelivered: () => {}, onLost: (position) => lost.push(position) },
+    (_, from, to) => changes.push(`${from} ${to}`),
+  );
+}
+
+/** A path that has joined with a round trip of RTT. */
+function joined(now = 0): Path {
+  const path = makePath(now - RTT);
+  path.onChallengeSent(now - RTT, 1, 2);
+  path.onAnswer(now, 1, 2);
+  changes = [];
+  return path;
+}
+
+function sendData(path: Path, now: number, position = 7): void {
+  path.recovery.onSent(now, D, position, true);
+  path.onSent(now);
+}
+
+function acknowledge(path: Path, now: number): void {
+  const ack = plainBlock(10);
+  const largest = path.recovery.log.next - 1;
+  ack.view.setUint32(0, largest);
+  ack.view.setUint16(8, largest);
+  expect(path.recovery.onAck(now, ack, 0, 10)).toBe(true);
+  path.onAckReceived(now);
+}
+
+/** Sends what is due, as outbound does, from `now` to `end`; when probes left. */
+function run(path: Path, now: number, end: number): number[] {
+  const probes: number[] = [];
+  for (let at = now; at <= end; ) {
+    path.onTimeout(at);
+    if (path.challengeDue(at)) path.onChallengeSent(at, 8, 8);
+    if (path.probeDue(at)) {
+      path.recovery.onSent(at, 26, NO_POSITION, true);
+      path.onProbeSent(at);
+      probes.push(at);
+    }
+    expect(path.nextAt).toBeGreaterThan(at);
+    at = path.nextAt;
+  }
+  return probes;
+}
+
+describe("joining", () => {
+  test("asks at once, and again until it is answered", () => {
+    const path = makePath(1000);
+    expect(path.challengeDue(1000)).toBe(true);
+    path.onChallengeSent(1000, 5, 6);
+    expect(path.challengeDue(1000 + CHALLENGE_INTERVAL - 1)).toBe(false);
+    expect(path.challengeDue(1000 + CHALLENGE_INTERVAL)).toBe(true);
+    expect(path.maySend(1000)).toBe(false);
+    expect(path.onAnswer(41_000, 5, 6)).toBe(true);
+    expect(changes).toEqual(["joining up"]);
+    expect(path.recovery.rtt.srtt).toBe(40_000);
+    expect(path.challengeDue(60e6)).toBe(false);
+    expect(path.maySend(42_000)).toBe(true);
+  });
+
+  test("a wrong token, one half right, or an answer to nothing do not count", () => {
+    const path = makePath();
+    expect(path.onAnswer(0, 0, 0)).toBe(false);
+    path.onChallengeSent(0, 5, 6);
+    for (const [high, low] of [
+      [5, 7],
+      [4, 6],
+      [0, 0],
+    ] as const)
+      expect(path.onAnswer(1, high, low)).toBe(false);
+    expect(path.onAnswer(2, 5, 6)).toBe(true);
+    expect(path.onAnswer(3, 5, 6)).toBe(false);
+  });
+
+  test("an answer slower than the interval counts, and gives no round trip (Karn)", () => {
+    const path = makePath();
+    path.onChallengeSent(0, 5, 6);
+    path.onChallengeSent(CHALLENGE_INTERVAL, 50, 60);
+    expect([path.tokenHigh, path.tokenLow]).toEqual([5, 6]);
+    expect(path.onAnswer(600_000, 5, 6)).toBe(true);
+    expect(path.recovery.rtt.sampled).toBe(false);
+  });
+});
+
+describe("another address", () => {
+  test("is asked, with another token, before it counts", () => {
+    const path = joined();
+    path.onNewAddress(1e6, endpoint(2000));
+    expect(path.challengeDue(1e6)).toBe(true);
+    path.onChallengeSent(1e6, 3, 4);
+    expect(path.challengesCandidate).toBe(true);
+    expect(path.destination!.port).toBe(1000);
+    expect(path.onAnswer(1e6 + RTT, 1, 2)).toBe(false);
+    expect(path.onAnswer(1e6 + RTT, 3, 4)).toBe(true);
+    expect(path.destination!.port).toBe(2000);
+    expect(path.challengesCandidate).toBe(false);
+  });
+
+  test("is asked again while it does not answer, and no more once the proved one is heard", () => {
+    const path = joined();
+    path.onNewAddress(1e6, endpoint(2000));
+    expect(run(path, 1e6, 2e6)).toEqual([]);
+    expect(path.nextAt).toBeLessThanOrEqual(2e6 + CHALLENGE_INTERVAL);
+    path.onKnownAddress(2e6);
+    expect(path.challengeDue(60e6)).toBe(false);
+    expect(path.onAnswer(2e6, 8, 8)).toBe(false);
+    expect(path.destination!.port).toBe(1000);
+  });
+
+  test("heard again and again, it is asked no more often", () => {
+    const path = joined();
+    let challenges = 0;
+    for (let now = 1e6; now < 2e6; now += 1000) {
+      path.onNewAddress(now, endpoint(2000));
+      if (path.challengeDue(now)) {
+        path.onChallengeSent(now, now, now);
+        challenges++;
+      }
+    }
+    expect(challenges).toBe(1e6 / CHALLENGE_INTERVAL);
+  });
+
+  test("many addresses are asked no faster than four times the interval", () => {
+    const path = joined();
+    let challenges = 0;
+    for (let now = 1e6; now < 2e6; now += 1000) {
+      path.onNewAddress(now, endpoint(now / 1000));
+      if (path.challengeDue(now)) {
+        path.onChallengeSent(now, now, now);
+        challenges++;
+      }
+    }
+    expect(challenges).toBeLessThanOrEqual((4 * 1e6) / CHALLENGE_INTERVAL);
+  });
+
+  test("while joining, the path goes on asking when the proved one is heard", () => {
+    const path = makePath();
+    path.onChallengeSent(0, 1, 2);
+    path.onNewAddress(10, endpoint(2000));
+    path.onKnownAddress(20);
+    expect(path.challengeDue(20)).toBe(true);
+  });
+});
+
+describe("silence", () => {
+  test("with nothing to acknowledge is none", () => {
+    const path = joined();
+    const probes = run(path, 0, PROBE_IDLE - 1);
+    expect(probes).toEqual([]);
+    expect(path.status).toBe("up");
+  });
+
+  test("an idle path is probed now and then", () => {
+    const path = joined();
+    path.onTimeout(PROBE_IDLE);
+    expect(path.probeDue(PROBE_IDLE)).toBe(true);
+  });
+
+  test.each([
+    { what: "one packet, after three probe timeouts and a half", packets: 1, timeouts: 3.5 },
+    { what: "several packets, after one and a half", packets: 4, timeouts: 1.5 },
+  ])("makes it suspect: of $what; they are lost to this path", ({ packets, timeouts }) => {
+    const path = joined();
+    const limit = 1e6 + Math.max(path.recovery.rtt.pto(10_000) * timeouts, MIN_SUSPECT);
+    for (let i = 0; i < packets; i++) sendData(path, 1e6, i);
+    path.onTimeout(limit - 1);
+    expect(path.status).toBe("up");
+    expect(path.nextAt).toBeLessThanOrEqual(limit);
+    path.onTimeout(limit);
+    expect(changes).toEqual(["up suspect"]);
+    expect(lost.length).toBe(packets);
+    expect(path.maySend(limit + 1)).toBe(false);
+  });
+
+  test("acknowledgements keep it up, though an old packet is missing", () => {
+    const path = joined();
+    for (let now = 1e6; now < 2e6; now += 20_000) {
+      sendData(path, now);
+      path.onTimeout(now + 10_000);
+      path.onAckReceived(now + 10_000);
+    }
+    expect(path.status).toBe("up");
+  });
+
+  test("a suspect path is probed ever less often, then down", () => {
+    const path = joined();
+    sendData(path, 1e6);
+    const probes = run(path, 1e6 + 1, 1e6 + 2 * DOWN_AFTER);
+    expect(changes).toEqual(["up suspect", "suspect down"]);
+    const gaps = probes.slice(1).map((at, i) => at - probes[i]!);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(PROBE_DOWN);
+    expect(gaps.at(-1)).toBe(PROBE_DOWN);
+    expect(gaps).toContain(PROBE_SUSPECT);
+  });
+
+  test.each(["suspect", "down"] as const)(
+    "two answers in a row bring a %s path back, one does not",
+    (status) => {
+      const path = joined();
+      sendData(path, 1e6);
+      const now = 1e6 + (status === "down" ? 2 * DOWN_AFTER : 500_000);
+      run(path, 1e6 + 1, now);
+      expect(path.status).toBe(status);
+      acknowledge(path, now + 1);
+      expect(path.status).toBe(status);
+      expect(path.probeDue(now + 1)).toBe(true);
+      path.recovery.onSent(now + 1, 26, NO_POSITION, true);
+      path.onProbeSent(now + 1);
+      acknowledge(path, now + RTT);
+      expect(path.status).toBe("up");
+    },
+  );
+
+  test("a sign of life has it probed soon, not at once each time", () => {
+    const path = joined();
+    sendData(path, 1e6);
+    const now = 1e6 + 2 * DOWN_AFTER;
+    const probes = run(path, 1e6 + 1, now);
+    path.onSignOfLife(now);
+    expect(path.nextAt).toBeLessThanOrEqual(Math.max(now, probes.at(-1)! + 10_000));
+  });
+});
+
+describe("the kernel refuses", () => {
+  test("suspect at once, and left alone for a while", () => {
+    const path = joined();
+    path.onSendFailed(1e6);
+    expect(changes).toEqual(["up suspect"]);
+    expect(path.blockedUntil).toBeGreaterThan(1e6);
+  });
+
+  test("a full socket delays, no more", () => {
+    const path = joined();
+    path.blockedUntil = 1e6;
+    expect(path.maySend(999_999)).toBe(false);
+    expect(path.sendAt(999_999)).toBe(1e6);
+    expect(path.maySend(1e6)).toBe(true);
+  });
+});
+
+test("a connected path has no destination but its socket's", () => {
+  expect(makePath(0, true).destination).toBeNull();
+});

@@ -1,0 +1,24 @@
+import { expect, test } from "bun:test";
+import { plainBlock } from "../../src/share/block.ts";
+import { ANSWER_BYTES, CHALLENGE_BYTES, writeAnswer, writeChallenge } from "../../src/wire/control.ts";
+
+test("a challenge: token, metric, rate in 1,000 bytes per second", () => {
+  const block = plainBlock(20);
+  expect(writeChallenge(block, 2, 0x01020304, 0xfffefdfc, 0x1122, 6_250_400)).toBe(CHALLENGE_BYTES);
+  expect([...block.bytes]).toEqual([
+    0, 0, 1, 2, 3, 4, 0xff, 0xfe, 0xfd, 0xfc, 0x11, 0x22, 0, 0, 0x18, 0x6a, 0, 0, 0, 0,
+  ]);
+});
+
+test("no rate is 0", () => {
+  const block = plainBlock(14);
+  block.bytes.fill(0xee);
+  writeChallenge(block, 0, 0, 0, 0, 0);
+  expect([...block.bytes]).toEqual(new Array(14).fill(0));
+});
+
+test("an answer: the token", () => {
+  const block = plainBlock(10);
+  expect(writeAnswer(block, 1, 0xfffffffe, 2)).toBe(ANSWER_BYTES);
+  expect([...block.bytes]).toEqual([0, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 2, 0]);
+});
