@@ -30,9 +30,14 @@ import { say } from "./say.ts";
 import { parseTrace } from "./trace.ts";
 
 /** Packets read from one interface before the others have their turn and due packets are delivered. */
-const READ_BURST = 32;
+const READ_BURST = 64;
 /** Packets delivered by one line before commands and the other lines have their turn. */
 const WRITE_BURST = 64;
+/**
+ * Rest after a turn that moved packets, so that the next finds several: one path at 400 Mbit/s takes 0.78 of a processor
+ * without it and 0.32 with it. Delays are this much less exact; network cards that spare interrupts are no better.
+ */
+const REST_MICROS = 100;
 /** Longest sleep; only so that no arithmetic overflows. */
 const LONGEST_SLEEP_MICROS = 10_000_000;
 
@@ -88,6 +93,9 @@ class Emulator {
   private readonly pool = new SlotPool(nativeBlock);
   private readonly poller: Poller;
   private readonly stdin: number;
+  /** For a rest that packets do not end. */
+  private readonly rest = new Poller(1);
+  private moved = false;
   private readonly paths: Path[] = [];
   private readonly ways: Way[] = [];
   private readonly random: Random;
@@ -100,6 +108,7 @@ class Emulator {
     this.random = random;
     this.poller = new Poller(2 * paths + 1);
     this.stdin = this.poller.add(STDIN);
+    this.rest.add(STDIN);
     for (let path = 0; path < paths; path++) {
       const names = endNames(path);
       const near = LineEnd.open(names.near);
@@ -111,6 +120,8 @@ class Emulator {
   run(): void {
     say({ ready: true });
     for (;;) {
+      if (this.moved) this.rest.wait(REST_MICROS);
+      this.moved = false;
       let next = Number.POSITIVE_INFINITY;
       const now = micros();
       for (const way of this.ways) {
@@ -138,6 +149,7 @@ class Emulator {
       const kept = bytes > 0 && way.line.offer(now, bytes, slot) === "queued";
       if (!kept) this.pool.give(slot);
       if (bytes === 0) return;
+      this.moved = true;
     }
   }
 
@@ -146,6 +158,7 @@ class Emulator {
     for (let i = 0; i < WRITE_BURST; i++) {
       const slot = line.poll(now);
       if (slot === undefined) return;
+      this.moved = true;
       this.lateness.add(now - line.arrivedAt);
       const block = this.pool.block(slot);
       const offset = this.pool.offset(slot);

@@ -9,6 +9,7 @@
  *     });
  */
 import { existsSync, mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { StatusReport } from "../share/status.ts";
 import type { Direction, EmulatorCommand, EmulatorStats, LineOptions } from "./command.ts";
 import { endNames } from "./emulator.ts";
@@ -23,9 +24,10 @@ import {
   type Namespace,
   type PathEnds,
   plainRoutes,
+  receiveSteering,
   tunnelRoutes,
 } from "./namespaces.ts";
-import { type PortalOptions, Portals, type Side } from "./portals.ts";
+import { type PortalOptions, Portals, SIDES, type Side } from "./portals.ts";
 import { type Finished, LabProcess, runToEnd } from "./process.ts";
 import { selfCommand } from "./self.ts";
 
@@ -103,6 +105,9 @@ export class Lab {
     await this.startEmulator();
     await must(["ip", "-batch", "-"], cabling(this.ends).join("\n"));
     await Promise.all(NAMESPACES.map((name) => this.ip(name, addressing(name, this.ends, this.ipv6))));
+    // A kernel without it only makes a less exact emulator under load.
+    const steering = receiveSteering(this.ends, availableParallelism());
+    await Promise.all(SIDES.map((side) => this.writeFiles(side, "/sys/class/net", steering)));
     for (const [i, { options }] of this.paths.entries()) {
       const { name: _, up = {}, down = {}, plain = false, ...both } = options;
       if (plain) continue;
@@ -168,7 +173,7 @@ export class Lab {
 
   /** Client and server reach each other through the tunnel, or over one path past the portals. */
   async route(way: "tunnel" | number): Promise<void> {
-    for (const side of ["local", "remote"] as const) {
+    for (const side of SIDES) {
       const lines =
         way === "tunnel"
           ? tunnelRoutes(side, this.ipv6)
@@ -209,11 +214,21 @@ export class Lab {
   }
 
   private async applyKernelSettings(namespace: Namespace): Promise<void> {
-    const script = kernelSettings(namespace, this.ipv6)
-      .map(([file, value]) => `echo ${JSON.stringify(value)} > /proc/sys/net/${file}`)
-      .join("\n");
-    const { code, stderr } = await this.exec(namespace, ["sh", "-e"], script);
+    const { code, stderr } = await this.writeFiles(
+      namespace,
+      "/proc/sys/net",
+      kernelSettings(namespace, this.ipv6),
+    );
     if (code !== 0) throw new LabError(`cannot set up ${namespace}: ${stderr.trim()}`);
+  }
+
+  private async writeFiles(
+    namespace: Namespace,
+    below: string,
+    settings: readonly (readonly [file: string, value: string])[],
+  ): Promise<Finished> {
+    const script = settings.map(([file, value]) => `echo ${JSON.stringify(value)} > ${below}/${file}`);
+    return await this.exec(namespace, ["sh", "-e"], script.join("\n"));
   }
 
   private async startEmulator(): Promise<void> {

@@ -1,6 +1,7 @@
 /** What `portal demo` is asked and what it shows. */
 import { describe, expect, test } from "bun:test";
 import { planOf } from "../../src/cli/demo.ts";
+import { selfCommand } from "../../src/lab/self.ts";
 import { bar, type DemoReport, liveLines, phaseLine, renderReport } from "../../src/ui/demo.ts";
 
 describe("the plan", () => {
@@ -103,3 +104,31 @@ test("the table at the end", () => {
     per second beside the flow; over both paths it lost 1 of 2043."
   `);
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  "the demo runs, and prints one object (needs root)",
+  async () => {
+    const argv = [...selfCommand(), "demo", "--json", "--seconds", "2", "--paths", "20/5,10/10"];
+    const child = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const [stdout, stderr, code] = await Promise.all([
+      child.stdout.text(),
+      child.stderr.text(),
+      child.exited,
+    ]);
+    expect({ code, lines: stderr.trim().split("\n").length, stderr }).toMatchObject({ code: 0, lines: 8 });
+    const seen = JSON.parse(stdout) as DemoReport;
+    expect(seen.paths.map(({ name }) => name)).toEqual(["path0", "path1"]);
+    // Each flow crossed, and by the path that was meant: no faster than it (packets held back may come in a burst).
+    const rates = [seen.singleUpMbit, seen.singleDownMbit, [seen.bothUpMbit, seen.bothDownMbit]].flat();
+    const limits = [...seen.paths, ...seen.paths].map(({ limitMbit }) => limitMbit);
+    for (const [i, limit] of [...limits, seen.limitMbit, seen.limitMbit].entries()) {
+      expect(rates[i]!).toBeGreaterThan(0);
+      expect(rates[i]!).toBeLessThan(limit * 1.2);
+    }
+    expect(seen.cutUp.mbit).toBeGreaterThan(0);
+    expect(seen.cutDown.mbit).toBeGreaterThan(0);
+    expect(seen.probeSent).toBeGreaterThan(4 * 200);
+    expect(seen.probeLost).toBeLessThan(seen.probeSent);
+  },
+  180_000,
+);
