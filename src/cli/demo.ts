@@ -5,7 +5,8 @@
  */
 import { defineCommand } from "citty";
 import type { Direction } from "../lab/command.ts";
-import { enterLab, insideLab, LabError } from "../lab/enter.ts";
+import { enterLab, insideLab } from "../lab/enter.ts";
+import { LabError } from "../lab/failure.ts";
 import { type FlowResult, measureFlow } from "../lab/measure.ts";
 import { overheadBytes } from "../lab/portals.ts";
 import { selfCommand } from "../lab/self.ts";

@@ -6,7 +6,7 @@ import { defineCommand } from "citty";
 import { runEmulator } from "../lab/emulator.ts";
 import { type FlowEnd, runSink, runSource } from "../lab/flow.ts";
 import { runProbeReceiver, runProbeSender } from "../lab/probe.ts";
-import { SysError } from "../sys/errno.ts";
+import { ENOENT, SysError } from "../sys/errno.ts";
 import { EXIT, Failure } from "./exit.ts";
 
 const port = { type: "string", required: true, description: "TCP or UDP port" } as const;
@@ -60,7 +60,11 @@ async function orSay(job: () => void | Promise<void>): Promise<number> {
     return EXIT.ok;
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const advice = error instanceof SysError && error.call.includes("/dev/net/tun") ? " (run as root)" : "";
-    throw new Failure(EXIT.failed, `${error.message}${advice}`);
+    throw new Failure(EXIT.failed, `${error.message}${adviceFor(error)}`);
   }
+}
+
+function adviceFor(error: Error): string {
+  if (!(error instanceof SysError && error.call.includes("/dev/net/tun"))) return "";
+  return error.errno === ENOENT ? "; load its module: modprobe tun" : "; run as root";
 }

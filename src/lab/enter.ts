@@ -8,6 +8,7 @@
  * --kill-child).
  */
 import { readlinkSync } from "node:fs";
+import { LabError } from "./failure.ts";
 import { type Finished, runToEnd } from "./process.ts";
 
 /** Set inside: the network namespace outside, so that no mistake can take the host's for the laboratory's. */
@@ -23,11 +24,6 @@ const TOOLS: readonly (readonly [program: string, debianPackage: string])[] = [
 
 /** Debian keeps some of them where an ordinary user's PATH does not look. */
 const TOOL_PATH = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
-
-/** Something the laboratory needs is not there; the message says what to do. */
-export class LabError extends Error {
-  override readonly name = "LabError";
-}
 
 /** True in a process that `enterLab` started, and in those that process starts. */
 export function insideLab(): boolean {

@@ -1,6 +1,6 @@
 /** Measures one TCP flow between client and server, a steady UDP probe beside it, while things happen to the paths. */
 import type { Direction, EmulatorStats } from "./command.ts";
-import { LabError } from "./enter.ts";
+import { LabError } from "./failure.ts";
 import type { SinkReport } from "./flow.ts";
 import { ADDRESSES, type Family } from "./namespaces.ts";
 import type { ProbeReport, ProbeSent } from "./probe.ts";

@@ -1,5 +1,7 @@
 /** A process of the laboratory: its output by lines, its end, and an explanation when it ends badly. */
 
+import { LabError } from "./failure.ts";
+
 /** Last lines of standard error that are kept to explain a failure. */
 const KEPT_LINES = 20;
 
@@ -79,9 +81,9 @@ export class LabProcess {
   }
 
   /** An error that says how the process ended and what it said last. */
-  failure(code: number): Error {
-    const last = this.errors.at(-1);
-    return new Error(`${this.name} ended with code ${code}${last === undefined ? "" : `: ${last}`}`);
+  failure(code: number): LabError {
+    const last = this.errors.at(-1) ?? `ended with code ${code} and no word`;
+    return new LabError(`${this.name}: ${last.replace(/^portal: /, "")}`);
   }
 }
 

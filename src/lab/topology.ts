@@ -13,7 +13,8 @@ import { availableParallelism } from "node:os";
 import type { StatusReport } from "../share/status.ts";
 import type { Direction, EmulatorCommand, EmulatorStats, LineOptions } from "./command.ts";
 import { endNames } from "./emulator.ts";
-import { insideLab, LabError } from "./enter.ts";
+import { insideLab } from "./enter.ts";
+import { LabError } from "./failure.ts";
 import {
   addressing,
   cabling,
@@ -156,6 +157,8 @@ export class Lab {
 
   /** What went through the lines: of emulated paths, in their order. */
   async lineStats(): Promise<EmulatorStats> {
+    if (this.emulator === null)
+      return { paths: [], latenessMicros: { p50: 0, p99: 0, max: 0 }, cpuSeconds: 0 };
     return (await this.command({ kind: "stats" })) as EmulatorStats;
   }
 

@@ -4,7 +4,8 @@
  *     bun test/lab/inside.ts SCENARIO
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { enterLab, insideLab, LabError } from "../../src/lab/enter.ts";
+import { enterLab, insideLab } from "../../src/lab/enter.ts";
+import { LabError } from "../../src/lab/failure.ts";
 import { measureFlow } from "../../src/lab/measure.ts";
 import { ADDRESSES, type Family, NAMESPACES } from "../../src/lab/namespaces.ts";
 import { type Lab, type PathOptions, withLab } from "../../src/lab/topology.ts";

@@ -151,7 +151,8 @@ function nobodyMay(): boolean {
 test.skipIf(!nobodyMay())(
   "an ordinary user has a laboratory, too (needs root, to become one, and user namespaces)",
   async () => {
-    const { ping, uid } = await run("plain", AS_NOBODY);
+    const { mbit, ping, uid } = await run("plain", AS_NOBODY);
+    expect(mbit).toBeGreaterThan(0);
     expect(ping.received).toBe(3);
     expect(uid).toEqual(["0", "65534", "1"]);
     expect(await leavesNothing(start("stayPlain", AS_NOBODY), "SIGKILL")).toBe(null);
