@@ -72,7 +72,9 @@ const scenarios: Record<string, () => Promise<object>> = {
   plain: () =>
     withLab({ paths: [{ plain: true }] }, async (lab) => {
       await lab.route(0);
+      const { mbit } = await measureFlow(lab, { direction: "up", seconds: 1 });
       return {
+        mbit,
         ping: await ping(lab, 4),
         uid: readFileSync("/proc/self/uid_map", "utf8").trim().split(/\s+/),
       };
