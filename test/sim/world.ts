@@ -47,6 +47,8 @@ export interface WorldPlan {
   /** Kernel offloads, TUN and UDP, at locals and remote. */
   readonly offloads?: boolean;
   readonly remoteOffloads?: boolean;
+  /** False: sockets send and receive one datagram at a time, whatever the TUN can. */
+  readonly batches?: boolean;
   /** Longest time between an arrival and the portal's turn. */
   readonly wakeMicros?: number;
 }
@@ -112,7 +114,9 @@ export class World {
     const keys = makeKeys(plan.locals.length);
     const remoteSockets = [0, 1].map(
       () =>
-        new FakeSocket(null, plan.remoteOffloads ?? plan.offloads ?? true, (b, to) => this.sendDown(b, to)),
+        new FakeSocket(null, plan.batches ?? plan.remoteOffloads ?? plan.offloads ?? true, (b, to) =>
+          this.sendDown(b, to),
+        ),
     );
     this.remote = new Node(this, plan, "remote", keys, -1, remoteSockets, null);
     this.nodes.push(this.remote);
@@ -130,7 +134,9 @@ export class World {
     for (const path of local.paths) {
       const ipv6 = path.ipv6 ?? false;
       const peer = this.remoteEndpoints[ipv6 ? 1 : 0];
-      const socket = new FakeSocket(peer, plan.offloads ?? true, (bytes) => this.sendUp(wire, bytes));
+      const socket = new FakeSocket(peer, plan.batches ?? plan.offloads ?? true, (bytes) =>
+        this.sendUp(wire, bytes),
+      );
       const wire: Wire = {
         local: null as unknown as Node,
         socket,
