@@ -145,6 +145,7 @@ export class Dialer {
       this.portal.retire(session.install(keys));
       // The remote goes on with the old keys until it hears the new ones.
       for (const path of session.order) path.wantProbe(now);
+      session.nextAt = 0;
     } else {
       this.onSession(now, this.portal.openSession(now, keys));
     }

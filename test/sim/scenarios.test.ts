@@ -359,6 +359,14 @@ describe("portals come and go", () => {
     expectAll(world, pings(world, 20, { count: 20 }));
   });
 
+  test("an idle session proves its new keys at once", () => {
+    const world = join(makeWorld([thin]));
+    const installed = (node: Node) => sessionOf(node)!.previousKeys !== null;
+    expect(world.runTo(() => installed(world.locals[0]!), REKEY_AFTER + SECOND)).toBe(true);
+    world.runFor(100 * MILLISECOND);
+    expect(installed(world.remote)).toBe(true);
+  });
+
   test("rekey when the handshake's messages are lost again and again", () => {
     const world = join(makeWorld([{ line: line(4, 30, { loss: 0.3 }) }]));
     world.runFor(2 * REKEY_AFTER);

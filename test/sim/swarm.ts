@@ -42,7 +42,7 @@ class Draw {
 }
 
 function drawLine(draw: Draw): Partial<LineSettings> {
-  return line(draw.one([1, 2, 4, 8]), draw.one([1, 5, 20, 60, 150]), {
+  return line(draw.one([1, 2, 4, 8]), draw.one([1, 5, 20, 60, 150, 300]), {
     queueMicros: draw.one([20, 50, 200]) * MILLISECOND,
     jitterMicros: draw.chance(0.3) ? draw.from(1, 20) * MILLISECOND : 0,
     loss: draw.chance(0.4) ? draw.random() * 0.05 : 0,
