@@ -112,27 +112,50 @@ export interface IperfResult {
 }
 
 export async function iperf3(lab: Lab, direction: Direction, options: IperfOptions): Promise<IperfResult> {
-  const { family = 4, bytes, udpMbit } = options;
+  const server = await iperfServer(lab);
+  const argv = [...iperfClient(direction, server.port, options), "-J", "-n", String(options.bytes)];
+  const { code, stdout, stderr } = await lab.exec("client", argv);
+  await server.process.stop("SIGKILL");
+  if (code !== 0) throw new Error(`iperf3: ${stderr}${stdout}`);
+  const { bytes, lost_packets: lostPackets = 0 } = JSON.parse(stdout).end.sum_received;
+  return { receivedBytes: bytes, lostPackets };
+}
+
+/** UDP packets at a rate that heeds no loss, until it is stopped. */
+export async function startUdp(
+  lab: Lab,
+  direction: Direction,
+  udpMbit: number,
+): Promise<{ stop(): Promise<void> }> {
+  const server = await iperfServer(lab);
+  const client = lab.spawn("client", [...iperfClient(direction, server.port, { udpMbit }), "-t", "0"]);
+  return {
+    stop: async () => {
+      await client.stop("SIGKILL");
+      await server.process.stop("SIGKILL");
+    },
+  };
+}
+
+async function iperfServer(lab: Lab): Promise<{ process: LabProcess; port: string }> {
   const port = String(nextPort++);
-  const server = lab.spawn("server", ["iperf3", "-s", "-1", "-p", port, "--forceflush"]);
-  await server.nextLine();
-  await lab.waitFor("iperf3 to listen", SOON, () => listens(lab, port));
-  const argv = ["iperf3", "-J", "-c", ADDRESSES.server[family], "-p", port, "-n", String(bytes)];
+  const process = lab.spawn("server", ["iperf3", "-s", "-1", "-p", port]);
+  await lab.waitFor("iperf3 to listen", SOON, async () => {
+    return (await lab.exec("server", ["ss", "-Hltn", "sport", "=", port])).stdout !== "";
+  });
+  return { process, port };
+}
+
+function iperfClient(
+  direction: Direction,
+  port: string,
+  { family = 4, udpMbit }: { family?: Family; udpMbit?: number },
+): string[] {
+  const argv = ["iperf3", "-c", ADDRESSES.server[family], "-p", port];
   if (direction === "down") argv.push("-R");
   // Packets that fit into the tunnel, whichever family carries it.
   if (udpMbit !== undefined) argv.push("-u", "-b", `${udpMbit}M`, "-l", "1300");
-  const { code, stdout, stderr } = await lab.exec("client", argv);
-  await server.stop("SIGKILL");
-  if (code !== 0) throw new Error(`iperf3: ${stderr}${stdout}`);
-  const { end } = JSON.parse(stdout);
-  return udpMbit === undefined
-    ? { receivedBytes: end.sum_received.bytes, lostPackets: 0 }
-    : { receivedBytes: end.sum_received.bytes, lostPackets: end.sum_received.lost_packets };
-}
-
-async function listens(lab: Lab, port: string): Promise<boolean> {
-  const { stdout } = await lab.exec("server", ["ss", "-Hltn", "sport", "=", port]);
-  return stdout !== "";
+  return argv;
 }
 
 export interface DatagramResult {
