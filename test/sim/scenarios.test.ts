@@ -363,7 +363,7 @@ describe("portals come and go", () => {
     const world = join(makeWorld([thin]));
     const installed = (node: Node) => sessionOf(node)!.previousKeys !== null;
     expect(world.runTo(() => installed(world.locals[0]!), REKEY_AFTER + SECOND)).toBe(true);
-    world.runFor(100 * MILLISECOND);
+    world.runFor(15 * MILLISECOND);
     expect(installed(world.remote)).toBe(true);
   });
 
