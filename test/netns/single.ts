@@ -61,7 +61,11 @@ function isWhollyUp(session: SessionReport | null, paths: number): boolean {
 export async function traces(lab: Lab): Promise<string[]> {
   const networks = await Promise.all(
     SIDES.map(async (side) => {
-      const { stdout } = await lab.exec(side, ["sh", "-c", "ls /sys/class/net; ip -o addr; ip route"]);
+      const { stdout } = await lab.exec(side, [
+        "sh",
+        "-c",
+        "ls /sys/class/net; ip -o addr show scope global; ip route",
+      ]);
       return stdout.split("\n").map((line) => `${side}: ${line}`);
     }),
   );

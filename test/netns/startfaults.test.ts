@@ -1,21 +1,19 @@
 /** A start that fails says in one line what is wrong and what to do, has its exit code, and leaves nothing behind. */
 import { expect } from "bun:test";
-import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Side } from "../../src/lab/portals.ts";
+import { SIDES, type Side } from "../../src/lab/portals.ts";
+import { selfCommand } from "../../src/lab/self.ts";
 import { formatToml, mergeToml, type TomlTable } from "../../src/lab/toml.ts";
-import type { Lab, PathOptions } from "../../src/lab/topology.ts";
+import type { Lab } from "../../src/lab/topology.ts";
 import { keyText } from "../config/source.ts";
 import { scenario } from "./scenario.ts";
 import { controlSocket, runPortal, tomlFile, traces } from "./single.ts";
 import { pings } from "./traffic.ts";
 
-const paths: PathOptions[] = [{ plain: true }];
-
-/** The folder of the configurations in these tests; a file system of the laboratory's own. */
+/** The folder of these tests' configurations and sockets, in a file system of the laboratory's own. */
 const DIRECTORY = "/run/start";
 const DATAGRAMS = join(import.meta.dir, "datagrams.ts");
-const NOBODY = 65534;
 
 const tunnel = { interface: "portal0", addresses: ["10.77.0.2/24"] };
 const keys = { private_key: keyText(1) };
@@ -52,31 +50,37 @@ function configure(side: Side, over: TomlTable = {}): string {
   return write(`${side}.toml`, formatToml(mergeToml(RIGHT[side], over)));
 }
 
-/** Starts a portal, sees it fail with this exit code and these words, and sees that nothing of it is left. */
+/** What a portal says that does not start. */
+interface Failure {
+  code: number;
+  /** All of standard error, without the time and level, or the program's name, in front. */
+  stderr: string | RegExp;
+}
+
+/** Starts a portal, sees it fail as expected, and that nothing of it is left. */
 async function expectFailure(
   lab: Lab,
   side: Side,
   file: string,
-  expected: { code: number; stderr: string | RegExp },
-  command?: readonly string[],
+  { code, stderr }: Failure,
+  command: readonly string[] = selfCommand(),
 ): Promise<void> {
   const before = await traces(lab);
   const outcome = await runPortal(lab, side, file, command);
-  // A running portal's lines begin with the time and the level.
-  const stderr = outcome.stderr.replace(/^[-\dT:.]+Z error /, "portal: ");
-  if (typeof expected.stderr === "string") {
-    expect({ ...outcome, stderr }).toEqual({ stdout: "", ...expected });
-  } else {
-    expect(stderr).toMatch(expected.stderr);
-    expect(outcome).toEqual({ code: expected.code, stdout: "", stderr: outcome.stderr });
-  }
+  const said = outcome.stderr.replace(/^(?:[-\dT:.]+Z error|portal:) /, "");
+  const expected = typeof stderr === "string" ? stderr : expect.stringMatching(stderr);
+  expect({ ...outcome, stderr: said }).toEqual({ code, stdout: "", stderr: expected });
   expect(await traces(lab)).toEqual(before);
 }
 
-scenario(import.meta.path, "a configuration that is wrong", { paths }, async (lab) => {
-  const misspelt = write(
-    "misspelt.toml",
-    `role = "local"
+function failure(name: string, body: (lab: Lab) => Promise<void>): void {
+  scenario(import.meta.path, name, { paths: [{ plain: true }] }, body);
+}
+
+// --- The configuration: exit code 3 ---
+
+failure("a misspelt key", async (lab) => {
+  const text = `role = "local"
 [tunnel]
 addresses = ["10.77.0.2/24"]
 [keys]
@@ -86,169 +90,182 @@ endpoint = "192.0.2.1:51900"
 publik_key = "${keyText(9)}"
 [[path]]
 interface = "path0"
-`,
-  );
-  await expectFailure(lab, "local", misspelt, {
+`;
+  const file = write("misspelt.toml", text);
+  await expectFailure(lab, "local", file, {
     code: 3,
-    stderr: `${misspelt}:8:1: unknown key "publik_key" in [remote]
+    stderr: `${file}:8:1: unknown key "publik_key" in [remote]
     8 | publik_key = "${keyText(9)}"
       | ^^^^^^^^^^ write "public_key"
 
-portal: 1 fault in ${misspelt}: see above
+portal: 1 fault in ${file}: see above
 `,
   });
+});
+
+failure("a private key that others may read", async (lab) => {
   write("private.key", keyText(1), 0o644);
-  const open = configure("local", { keys: { private_key: undefined, private_key_file: "private.key" } });
-  await expectFailure(lab, "local", open, {
+  const text = formatToml(RIGHT.local).replace(/private_key = .*/, 'private_key_file = "private.key"');
+  const file = write("open.toml", text);
+  const line = text.split("\n").findIndex((each) => each.startsWith("private_key_file")) + 1;
+  await expectFailure(lab, "local", file, {
     code: 3,
-    stderr: `${open}:9:20: others may read the key in private.key
-    9 | private_key_file = "private.key"
+    stderr: `${file}:${line}:20: others may read the key in private.key
+    ${line} | private_key_file = "private.key"
       |                    ^^^^^^^^^^^^^ run: chmod 600 private.key
 
-portal: 1 fault in ${open}: see above
+portal: 1 fault in ${file}: see above
 `,
   });
-  chmodSync(open, 0o640);
-  await expectFailure(lab, "local", "/run/start/none.toml", {
+});
+
+failure("a configuration that is not there or no file", async (lab) => {
+  await expectFailure(lab, "local", `${DIRECTORY}/none.toml`, {
     code: 3,
-    stderr: "portal: cannot read /run/start/none.toml: no such file; name a file with --toml FILE\n",
+    stderr: `cannot read ${DIRECTORY}/none.toml: no such file; name a file with --toml FILE\n`,
   });
-  await expectFailure(lab, "local", DIRECTORY, {
+  await expectFailure(lab, "local", "/run", {
     code: 3,
-    stderr: `portal: cannot read ${DIRECTORY}: it is a directory; name a file with --toml FILE\n`,
+    stderr: "cannot read /run: it is a directory; name a file with --toml FILE\n",
   });
 });
 
-scenario(import.meta.path, "a network that is not there", { paths }, async (lab) => {
+// --- The network: exit code 1 ---
+
+failure("a missing interface", async (lab) => {
   await expectFailure(lab, "local", configure("local", { path: [{ interface: "wwan7" }] }), {
     code: 1,
-    stderr: 'portal: no interface "wwan7" on this machine: "ip link" lists them\n',
+    stderr: 'no interface "wwan7" on this machine: "ip link" lists them\n',
   });
+});
+
+failure("an endpoint whose name nobody knows", async (lab) => {
   await expectFailure(lab, "local", configure("local", { remote: { endpoint: "portal.invalid:51900" } }), {
     code: 1,
-    stderr:
-      /^portal: cannot resolve "portal\.invalid" \(\w+\): check \[remote\] endpoint and this machine's DNS\n$/,
+    stderr: /^cannot resolve "portal\.invalid" \(E\w+\): check \[remote\] endpoint and this machine's DNS\n$/,
   });
+});
+
+failure("a listening address this machine does not have", async (lab) => {
   await expectFailure(lab, "remote", configure("remote", { listen: { addresses: ["198.51.100.7"] } }), {
     code: 1,
-    stderr: "portal: cannot listen on 198.51.100.7 port 51900: this machine does not have that address\n",
+    stderr: "cannot listen on 198.51.100.7 port 51900: this machine does not have that address\n",
   });
 });
 
-scenario(import.meta.path, "a port or an interface that is taken", { paths }, async (lab) => {
-  for (const [family, address] of [
-    ["4", "0.0.0.0"],
-    ["6", "::"],
-  ] as const) {
-    const other = lab.spawn("remote", [process.execPath, DATAGRAMS, "echo", family, "51900"]);
-    await other.nextLine();
-    await expectFailure(lab, "remote", configure("remote"), {
-      code: 5,
-      stderr: `portal: cannot listen on ${address} port 51900: it is in use; stop what uses it or choose another [listen] port\n`,
-    });
-    expect(other.running).toBe(true);
-    await other.stop();
-  }
-  const taken =
-    "portal: cannot create the interface portal0: the name is taken; stop what uses it or choose another [tunnel] interface\n";
-  for (const kind of ["link add portal0 type veth", "tuntap add portal0 mode tap"]) {
-    for (const side of ["local", "remote"] as const) {
-      await lab.ip(side, [kind]);
-      for (const offloads of [true, false]) {
-        await expectFailure(lab, side, configure(side, { tunnel: { offloads } }), { code: 5, stderr: taken });
-      }
-      await lab.ip(side, ["link del portal0"]);
-    }
-  }
+failure("a machine without TUN devices", async (lab) => {
+  shell("mount -t tmpfs none /dev/net");
+  await expectFailure(lab, "local", configure("local"), {
+    code: 1,
+    stderr: 'no /dev/net/tun on this machine: load the module with "modprobe tun"\n',
+  });
 });
 
-scenario(import.meta.path, "a second portal beside the first", { paths }, async (lab) => {
+// --- What is in use: exit code 5 ---
+
+const busyPort = (address: string): Failure => ({
+  code: 5,
+  stderr: `cannot listen on ${address} port 51900: it is in use; stop what uses it or choose another [listen] port\n`,
+});
+
+const takenName: Failure = {
+  code: 5,
+  stderr:
+    "cannot create the interface portal0: the name is taken; stop what uses it or choose another [tunnel] interface\n",
+};
+
+const families = { "0.0.0.0": 4, "::": 6 };
+for (const [address, family] of Object.entries(families)) {
+  failure(`a UDP port of IPv${family} that is in use`, async (lab) => {
+    const other = lab.spawn("remote", [process.execPath, DATAGRAMS, "echo", String(family), "51900"]);
+    await other.nextLine();
+    await expectFailure(lab, "remote", configure("remote"), busyPort(address));
+    expect(other.running).toBe(true);
+  });
+}
+
+const kinds = { "a veth": "link add portal0 type veth", "a TAP": "tuntap add portal0 mode tap" };
+for (const [kind, line] of Object.entries(kinds)) {
+  failure(`an interface name that ${kind} has`, async (lab) => {
+    for (const side of SIDES) {
+      await lab.ip(side, [line]);
+      for (const offloads of [true, false]) {
+        await expectFailure(lab, side, configure(side, { tunnel: { offloads } }), takenName);
+      }
+    }
+  });
+}
+
+failure("a second portal beside the first", async (lab) => {
   const first = await lab.startPortals();
-  const sockets = (["local", "remote"] as const).map((side) => statSync(controlSocket(side)).ino);
-  const port =
-    "cannot listen on 0.0.0.0 port 51900: it is in use; stop what uses it or choose another [listen] port";
-  const name =
-    "cannot create the interface portal0: the name is taken; stop what uses it or choose another [tunnel] interface";
-  await expectFailure(lab, "local", tomlFile("local"), { code: 5, stderr: `portal: ${name}\n` });
-  await expectFailure(lab, "remote", tomlFile("remote"), { code: 5, stderr: `portal: ${port}\n` });
-  for (const side of ["local", "remote"] as const) {
+  const sockets = (): number[] => SIDES.map((side) => statSync(controlSocket(side)).ino);
+  const before = sockets();
+  await expectFailure(lab, "local", tomlFile("local"), takenName);
+  await expectFailure(lab, "remote", tomlFile("remote"), busyPort("0.0.0.0"));
+  for (const side of SIDES) {
     const socket = controlSocket(side);
-    const second = configure(side, {
-      control_socket: socket,
-      tunnel: { interface: "portal1" },
-      ...(side === "remote" ? { listen: { port: 51901 } } : {}),
-    });
-    await expectFailure(lab, side, second, {
+    const port = side === "remote" ? { listen: { port: 51901 } } : {};
+    const over = { control_socket: socket, tunnel: { interface: "portal1" }, ...port };
+    await expectFailure(lab, side, configure(side, over), {
       code: 5,
-      stderr: `portal: another portal serves ${socket}: stop it, or give this one another tunnel interface or control_socket\n`,
+      stderr: `another portal serves ${socket}: stop it, or give this one another tunnel interface or control_socket\n`,
     });
   }
-  expect((["local", "remote"] as const).map((side) => statSync(controlSocket(side)).ino)).toEqual(sockets);
-  for (const side of ["local", "remote"] as const) {
+  // The first lives on.
+  expect(sockets()).toEqual(before);
+  for (const side of SIDES) {
     expect(first[side].running).toBe(true);
     expect((await lab.status(side))!.sessions[0]!.status).toBe("up");
   }
   expect(await pings(lab, 4)).toBe(true);
 });
 
-/** This program as a user of no rights. What it is made of may lie where only root may look, so it lies below /run too. */
-async function asNobody(lab: Lab): Promise<string[]> {
-  const script = `mkdir /run/program; mount --bind '${join(import.meta.dir, "../..")}' /run/program
-    touch /run/bun; mount --bind '${process.execPath}' /run/bun`;
-  expect((await lab.exec("local", ["true"])).code).toBe(0);
-  const mounted = Bun.spawnSync(["sh", "-ec", script]);
-  if (mounted.exitCode !== 0) throw new Error(mounted.stderr.toString());
+// --- Rights: exit code 4 ---
+
+const NOBODY = 65534;
+
+function shell(script: string): void {
+  const { exitCode, stderr } = Bun.spawnSync(["sh", "-ec", script]);
+  if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
+}
+
+/** This program as a user without rights. What it is made of may lie where only its owner looks: it is shown below /run. */
+function asNobody(): string[] {
+  shell(`mkdir /run/program; mount --bind '${join(import.meta.dir, "../..")}' /run/program`);
+  shell(`touch /run/bun; mount --bind '${process.execPath}' /run/bun`);
   const setpriv = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
   return [...setpriv, "/run/bun", "/run/program/src/main.ts"];
 }
 
-scenario(import.meta.path, "a user without the rights", { paths }, async (lab) => {
-  const nobody = await asNobody(lab);
-  const own = (file: string): string => {
-    chownSync(file, NOBODY, NOBODY);
-    chownSync(DIRECTORY, NOBODY, NOBODY);
-    return file;
-  };
-  const notRead = configure("local");
-  await expectFailure(
-    lab,
-    "local",
-    notRead,
-    {
-      code: 4,
-      stderr: `portal: cannot read ${notRead}: permission denied; run portal as the user who may, often root\n`,
-    },
-    nobody,
-  );
-  const low = own(configure("remote", { listen: { port: 443 } }));
+function give(file: string): string {
+  for (const path of [file, DIRECTORY]) chownSync(path, NOBODY, NOBODY);
+  return file;
+}
+
+failure("a configuration that this user may not read", async (lab) => {
+  const file = configure("local");
+  const words = "permission denied; run portal as the user who may, often root";
+  await expectFailure(lab, "local", file, { code: 4, stderr: `cannot read ${file}: ${words}\n` }, asNobody());
+});
+
+failure("a port that this user may not have", async (lab) => {
+  const words = "not permitted; run portal as root or choose a port above 1023";
+  const expected = { code: 4, stderr: `cannot listen on 0.0.0.0 port 443: ${words}\n` };
   await expectFailure(
     lab,
     "remote",
-    low,
-    {
-      code: 4,
-      stderr:
-        "portal: cannot listen on 0.0.0.0 port 443: not permitted; run portal as root or choose a port above 1023\n",
-    },
-    nobody,
+    give(configure("remote", { listen: { port: 443 } })),
+    expected,
+    asNobody(),
   );
-  const noTun = {
-    code: 4,
-    stderr:
-      "portal: cannot create the interface portal0: not permitted; run portal as root or with CAP_NET_ADMIN\n",
-  };
-  for (const mode of ["600", "666"]) {
-    const device = `/run/tun${mode}`;
-    const script = `mknod ${device} c 10 200; chmod ${mode} ${device}; mount --bind ${device} /dev/net/tun`;
-    expect(Bun.spawnSync(["sh", "-ec", script]).exitCode).toBe(0);
-    for (const side of ["local", "remote"] as const) {
-      await expectFailure(lab, side, own(configure(side)), noTun, nobody);
-    }
-  }
-  expect(Bun.spawnSync(["mount", "-t", "tmpfs", "none", "/dev/net"]).exitCode).toBe(0);
-  await expectFailure(lab, "local", configure("local"), {
-    code: 1,
-    stderr: 'portal: no /dev/net/tun on this machine: load the module with "modprobe tun"\n',
-  });
-  expect(existsSync(join(DIRECTORY, "local.sock"))).toBe(false);
 });
+
+for (const mode of ["600", "666"]) {
+  failure(`an interface that this user may not make, with the device's mode ${mode}`, async (lab) => {
+    const nobody = asNobody();
+    shell(`mknod -m ${mode} /run/tun c 10 200; mount --bind /run/tun /dev/net/tun`);
+    const words = "not permitted; run portal as root or with CAP_NET_ADMIN";
+    const expected = { code: 4, stderr: `cannot create the interface portal0: ${words}\n` };
+    for (const side of SIDES) await expectFailure(lab, side, give(configure(side)), expected, nobody);
+  });
+}
