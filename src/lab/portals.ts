@@ -103,11 +103,11 @@ export class Portals {
     await Promise.all(SIDES.map((side) => this[side].stop()));
   }
 
-  /** Does what the owner of either machine would: once the interface is there, sends the traffic into it. */
+  /** Does what the owner of either machine would: once the interface is up, sends the traffic into it. */
   private async route(): Promise<void> {
     for (const side of SIDES) {
       await this.waitFor(`${TUNNEL_INTERFACE} of the ${side} portal`, () =>
-        this.lab.hasInterface(side, TUNNEL_INTERFACE),
+        this.lab.isInterfaceUp(side, TUNNEL_INTERFACE),
       );
       await this.lab.ip(side, tunnelRoutes(side, this.lab.ipv6));
     }

@@ -141,6 +141,11 @@ export class Lab {
     return (await runToEnd(["ip", "-n", namespace, "link", "show", "dev", name])).code === 0;
   }
 
+  /** Only through an interface that is up may a route lead. */
+  async isInterfaceUp(namespace: Namespace, name: string): Promise<boolean> {
+    return (await runToEnd(["ip", "-n", namespace, "link", "show", "dev", name, "up"])).stdout !== "";
+  }
+
   line(path: number): LabLine {
     const set = async (options: LineOptions, direction: Direction | null = null): Promise<void> => {
       const { ends } = this.ends[path]!;
