@@ -80,6 +80,11 @@ export class Acceptor {
       this.answer(now, copy, message[1]!, socket, source);
       return;
     }
+    if (this.isSpent(message)) {
+      // Replayed, or the copy of a path slower than the whole handshake: the local needs no answer any more.
+      portal.drops.count("replayed");
+      return;
+    }
     if (verdict === "needsCookie") {
       portal.drops.count("overloaded");
       portal.send(socket, this.checker.cookieReply(now, message, source), source);
@@ -165,6 +170,17 @@ export class Acceptor {
     if (fields === null) return null;
     for (const keys of this.pending) if (sameBytes(keys.ephemeral!, fields.ephemeral)) return keys;
     return null;
+  }
+
+  /** True when a live session's keys came of this very initiation. */
+  private isSpent(message: Uint8Array): boolean {
+    const fields = parseInitiation(message);
+    if (fields === null) return false;
+    for (const { keys, previousKeys } of this.portal.sessions) {
+      if (sameBytes(keys.ephemeral!, fields.ephemeral)) return true;
+      if (previousKeys !== null && sameBytes(previousKeys.ephemeral!, fields.ephemeral)) return true;
+    }
+    return false;
   }
 
   private forget(keys: Keys, retire = true): void {
