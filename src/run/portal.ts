@@ -36,11 +36,14 @@ export async function runPortal(config: Config, log: Log): Promise<number> {
 
 async function run(config: Config, log: Log, opened: { close(): void }[]): Promise<number> {
   let stop = false;
-  const onSignal = () => {
-    stop = true;
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  const signalled = new Promise<null>((resolve) => {
+    const onSignal = () => {
+      stop = true;
+      resolve(null);
+    };
+    process.on("SIGTERM", onSignal);
+    process.on("SIGINT", onSignal);
+  });
 
   const crypto = createNoiseCrypto();
   const { privateKey } = config.keys;
@@ -59,7 +62,9 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   let sockets: UdpSocket[];
   let paths: LocalPath[] | null = null;
   if (config.role === "local") {
-    const local = await openLocalPaths(config, log, opened);
+    // A name server that does not answer may keep us waiting for many seconds.
+    const local = await Promise.race([openLocalPaths(config, log, opened), signalled]);
+    if (local === null) return 0;
     sockets = local.sockets;
     paths = local.paths;
   } else {

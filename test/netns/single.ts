@@ -1,7 +1,7 @@
 /** One portal by itself: a start that is to fail, one side that comes back, and what either leaves on its machine. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { TUNNEL_INTERFACE, tunnelRoutes } from "../../src/lab/namespaces.ts";
+import { tunnelRoutes } from "../../src/lab/namespaces.ts";
 import { SIDES, type Side } from "../../src/lab/portals.ts";
 import type { Finished, LabProcess } from "../../src/lab/process.ts";
 import { selfCommand } from "../../src/lab/self.ts";
@@ -39,7 +39,8 @@ export async function startAgain(lab: Lab, side: Side): Promise<LabProcess> {
       if (!portal.running) throw portal.failure(await portal.exited);
       return await condition();
     });
-  await waitFor(`${TUNNEL_INTERFACE} of the ${side} portal`, () => lab.hasInterface(side, TUNNEL_INTERFACE));
+  // It answers when its interface is up, which routes need.
+  await waitFor(`the ${side} portal to answer`, async () => (await lab.status(side)) !== null);
   await lab.ip(side, tunnelRoutes(side, lab.ipv6));
   await waitFor("every path to be up again", async () => {
     const sessions = await Promise.all(SIDES.map((each) => sessionOf(lab, each)));
