@@ -82,6 +82,8 @@ export class FakeSocket implements DatagramSocket {
   segment = 0;
   /** What the next sends answer, for faults: "sent" unless set. */
   answer: SendResult = "sent";
+  /** An address the kernel will not send to. */
+  refused: Endpoint | null = null;
   overflowed = 0;
   sentDatagrams = 0;
   private readonly receivesBatches: boolean;
@@ -156,6 +158,7 @@ export class FakeSocket implements DatagramSocket {
     const destination = to ?? this.peer;
     if (destination === null || destination.length === 0) throw new Error("send: no destination");
     if (this.answer !== "sent") return this.answer;
+    if (this.refused?.samePeer(destination) === true) return "failed";
     for (let at = 0; at < length; at += segment) {
       const end = offset + Math.min(at + segment, length);
       this.sentDatagrams++;

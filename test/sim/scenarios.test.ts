@@ -214,6 +214,17 @@ describe("several paths", () => {
   });
 });
 
+describe("an interface that fails", () => {
+  test("takes no packet with it, though packets of many sizes were about to leave on it", () => {
+    const world = join(makeWorld([thin, thin]));
+    const probes = [100, 400, 900].flatMap((size) => pings(world, 100, { size, batch: 8 }));
+    world.runFor(SECOND);
+    world.wires[0]!.socket.answer = "failed";
+    world.runFor(SECOND);
+    expectAll(world, probes);
+  });
+});
+
 describe("kernels and packets", () => {
   test.each([
     { name: "outer IPv6, inner both", paths: [{ ...thin, ipv6: true }], more: {} },
@@ -482,6 +493,23 @@ describe("strangers", () => {
     world.runFor(10 * SECOND);
     expect(world.strays.length).toBe(challenges);
     expect(endpointKey(pathOf(world.remote, 0).endpoint)).toBe(endpointKey(world.wires[0]!.external));
+    expectAll(world, probes);
+  });
+
+  test("a copy from an address the kernel cannot send to does the path no harm", () => {
+    const world = join(makeWorld([thin]));
+    const probes = pings(world, 20);
+    const attacker = new Attacker(world);
+    for (const socket of world.remote.sockets) socket.refused = attacker.address;
+    world.runFor(SECOND);
+    world.setLine(world.wires[0]!, { delayMicros: 100 * MILLISECOND }, "up");
+    for (let i = 0; i < 10; i++) {
+      world.runFor(50 * MILLISECOND);
+      const newest = attacker.recorded.findLast(({ upwards }) => upwards)!;
+      world.injectRemote(newest.bytes, attacker.address);
+    }
+    world.runFor(SECOND);
+    expect(world.log.join("\n")).not.toContain("cannot send");
     expectAll(world, probes);
   });
 

@@ -156,6 +156,7 @@ export class Stream {
   private timedSequence = -1;
   private timedAt = 0;
   private stopped = false;
+  private abandoned = false;
   // Receiver.
   private expected: number;
   private readonly early = new Map<number, number>();
@@ -199,6 +200,11 @@ export class Stream {
     this.stopped = true;
   }
 
+  /** The sender is gone: nothing leaves any more. */
+  abandon(): void {
+    this.abandoned = true;
+  }
+
   get done(): boolean {
     return this.receivedBytes >= this.bytes;
   }
@@ -224,6 +230,7 @@ export class Stream {
 
   private emit(sequence: number, bytes: number): void {
     const { world, size } = this;
+    if (this.abandoned) return;
     const sizes: number[] = [];
     for (let left = bytes; left > 0; left -= size) sizes.push(Math.min(left, size));
     if (sequence < this.highest) this.retransmitted += sizes.length;
@@ -254,7 +261,7 @@ export class Stream {
 
   private onTimeout(): void {
     this.timerAt = Number.POSITIVE_INFINITY;
-    if (this.unacked >= this.highest) return;
+    if (this.unacked >= this.highest || this.abandoned) return;
     this.timeouts++;
     this.undo = { window: this.window, threshold: this.threshold, end: this.unacked + this.size };
     // Before the first acknowledgement there is no level to remember: a lost SYN would have lowered none either.
