@@ -83,6 +83,9 @@ export class Resequencer {
     if ((this.states[at]! & RECEIVED) !== 0) return this.duplicate();
     this.states[at]! |= RECEIVED;
     const predecessor = (sequence - distance) >>> 0;
+    // Room first: what is let go for it may be what this packet waits for.
+    if (this.held === MAX_HELD)
+      this.giveUp(this.heads[this.heads[HOLD_TCP] === NONE ? HOLD_OTHER : HOLD_TCP]!);
     if (distance === 0 || this.hasPassed(predecessor) || this.waiting[predecessor & MASK] !== 0) {
       this.delivered++;
       this.sink.deliver(block, offset, length, flags);
@@ -176,8 +179,6 @@ export class Resequencer {
     flags: number,
     hold: HoldClass,
   ): void {
-    if (this.held === MAX_HELD)
-      this.giveUp(this.heads[this.heads[HOLD_TCP] === NONE ? HOLD_OTHER : HOLD_TCP]!);
     if (this.free === NONE) this.grow();
     const slot = this.free;
     this.free = this.nextSlot[slot]!;

@@ -149,6 +149,16 @@ describe("waiting has an end", () => {
     expect(resequencer.held).toBeLessThanOrEqual(MAX_HELD);
     expect(out[0]).toBe(1);
   });
+
+  test("a full store that lets go what the newcomer waits for lets it through at once", () => {
+    const { out, offer, resequencer } = rig();
+    for (let i = 1; i <= MAX_HELD; i++) offer(i, i, 1);
+    expect(resequencer.held).toBe(MAX_HELD);
+    offer(1e6, MAX_HELD + 1, 1);
+    expect(out.length).toBe(MAX_HELD + 1);
+    expect(out.at(-1)).toBe(MAX_HELD + 1);
+    expect(resequencer.held).toBe(0);
+  });
 });
 
 test("memory of what was delivered is not used again before `reclaim`", () => {
