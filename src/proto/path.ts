@@ -204,15 +204,16 @@ export class Path {
     this.probeAt = Math.min(this.probeAt, Math.max(now, this.lastSentAt + 10 * MILLISECOND));
   }
 
-  /** The kernel refused to send: the interface is down or has no route. */
+  /** The kernel refused to send: the interface is down or has no route. What was to leave is to leave on the others. */
   onSendFailed(now: number): void {
     this.blockedUntil = now + 100 * MILLISECOND;
     if (this.status === "up") this.suspect(now, "the kernel cannot send on it");
+    else this.recovery.abandon(now);
   }
 
-  /** Asks for a probe with the next chance. */
+  /** Asks for a probe with the next chance. A joining path has its challenges. */
   wantProbe(now: number): void {
-    this.probeAt = Math.min(this.probeAt, now);
+    if (this.status !== "joining") this.probeAt = Math.min(this.probeAt, now);
   }
 
   /** True when a probe should leave now. Call `onProbeSent` when it did. */
@@ -257,6 +258,9 @@ export class Path {
       else if (now >= this.lastSentAt + PROBE_IDLE) this.probeAt = now;
     } else if (this.status === "suspect" && now >= this.statusSince + DOWN_AFTER) {
       this.become(now, "down", "no answer");
+    } else if (this.status === "down" && now >= this.recovery.oldestOutstandingAt + PROBE_DOWN) {
+      // It may stay so for months: probes that will not be answered are not remembered.
+      this.recovery.abandon(now);
     }
   }
 
@@ -270,8 +274,7 @@ export class Path {
     const timeout = rtt.pto(MAX_ACK_DELAY);
     const late =
       Math.max(this.recovery.oldestOutstandingAt, this.lastAckAt) + Math.max(3.5 * timeout, MIN_SUSPECT);
-    if (log.inFlight === 0 || log.next - log.oldest < PACKETS_THAT_CONVINCE) return late;
-    const convincedAt = Math.max(log.timeOf(log.oldest + PACKETS_THAT_CONVINCE - 1), this.lastAckAt);
+    const convincedAt = Math.max(log.outstandingAt(PACKETS_THAT_CONVINCE), this.lastAckAt);
     return Math.min(late, convincedAt + Math.max(1.5 * timeout, MIN_SUSPECT));
   }
 

@@ -21,6 +21,8 @@ export class SentLog {
   oldest = 0;
   /** Bytes outstanding. */
   inFlight = 0;
+  /** Packets outstanding. */
+  outstanding = 0;
   private capacity = INITIAL;
   private times = new Float64Array(INITIAL);
   private sizes = new Uint16Array(INITIAL);
@@ -46,8 +48,12 @@ export class SentLog {
     this.sizes[at] = bytes;
     this.positions[at] = position;
     this.states[at] = ackEliciting ? OUTSTANDING : FREE;
-    if (ackEliciting) this.inFlight += bytes;
-    else if (this.oldest === packetNumber) this.oldest = this.next;
+    if (ackEliciting) {
+      this.inFlight += bytes;
+      this.outstanding++;
+    } else if (this.oldest === packetNumber) {
+      this.oldest = this.next;
+    }
     return packetNumber;
   }
 
@@ -70,8 +76,21 @@ export class SentLog {
   /** Settles an outstanding packet as acknowledged (FREE) or LOST. */
   settle(packetNumber: number, state: typeof FREE | typeof LOST): void {
     const at = packetNumber & (this.capacity - 1);
-    if (this.states[at] === OUTSTANDING) this.inFlight -= this.sizes[at]!;
+    if (this.states[at] === OUTSTANDING) {
+      this.inFlight -= this.sizes[at]!;
+      this.outstanding--;
+    }
     this.states[at] = state;
+  }
+
+  /** When the `count`-th oldest outstanding packet left; Infinity when fewer are outstanding. */
+  outstandingAt(count: number): number {
+    if (this.outstanding < count) return Number.POSITIVE_INFINITY;
+    let left = count;
+    for (let packetNumber = this.oldest; packetNumber < this.next; packetNumber++) {
+      if (this.stateOf(packetNumber) === OUTSTANDING && --left === 0) return this.timeOf(packetNumber);
+    }
+    return Number.POSITIVE_INFINITY;
   }
 
   /** Moves `oldest` over everything settled. */

@@ -272,7 +272,58 @@ describe("silence", () => {
   });
 });
 
+describe("many datagrams that need no acknowledgement", () => {
+  test("are no unanswered packets: a lone one is still an accident", () => {
+    const path = joined();
+    sendData(path, 1e6);
+    // What a receiver of bulk sends: acknowledgements.
+    for (let i = 1; i < 50; i++) path.recovery.onSent(1e6 + i, 60, NO_POSITION, false);
+    const timeout = path.recovery.rtt.pto(10_000);
+    path.onTimeout(1e6 + 2 * timeout);
+    expect(path.status).toBe("up");
+    path.onTimeout(1e6 + 3.5 * timeout);
+    expect(path.status).toBe("suspect");
+  });
+
+  test("do not hide that several packets are unanswered", () => {
+    const path = joined();
+    for (let i = 0; i < 4; i++) {
+      sendData(path, 1e6 + i);
+      path.recovery.onSent(1e6 + i, 60, NO_POSITION, false);
+    }
+    path.onTimeout(1e6 + 3 + 1.5 * path.recovery.rtt.pto(10_000));
+    expect(path.status).toBe("suspect");
+  });
+});
+
+describe("months without an answer", () => {
+  test("a path that is down remembers no more than the probes that may still be answered", () => {
+    const path = joined();
+    sendData(path, 1e6);
+    run(path, 1e6 + 1, 3600e6);
+    const { log } = path.recovery;
+    expect(path.status).toBe("down");
+    expect(log.next).toBeGreaterThan(1000);
+    expect(log.next - log.oldest).toBeLessThan(5);
+  });
+
+  test("a path that never joined is challenged, not probed", () => {
+    const path = makePath();
+    path.wantProbe(10);
+    expect(run(path, 10, 60e6)).toEqual([]);
+  });
+});
+
 describe("the kernel refuses", () => {
+  test("a packet that was taken up after the path became suspect is lost to it too", () => {
+    const path = joined();
+    sendData(path, 1e6, 1);
+    path.onSendFailed(1e6);
+    sendData(path, 1e6, 2);
+    path.onSendFailed(1e6);
+    expect(lost).toEqual([1, 2]);
+  });
+
   test("suspect at once, and left alone for a while", () => {
     const path = joined();
     path.onSendFailed(1e6);
