@@ -225,12 +225,15 @@ export class Outbound {
     return this.trainBytes + bytes <= TRAIN_BYTES;
   }
 
-  /** Sends the train. What the socket does not take is lost, and found lost by the acknowledgements that do not come. */
+  /**
+   * Sends the train. What the socket does not take is lost, and found lost by the acknowledgements that do not come. Only
+   * the proved address says something of the path: any other may be one that somebody on the way made up.
+   */
   private flush(path: Path, to: Endpoint | null, now: number): void {
     if (this.trainBytes > 0) {
       const result = path.socket.send(this.train, 0, this.trainBytes, this.trainSegment, to);
       if (result === "full") path.blockedUntil = now + BLOCKED_FOR;
-      else if (result === "failed") path.onSendFailed(now);
+      else if (result === "failed" && to === path.destination) path.onSendFailed(now);
     }
     this.trainBytes = 0;
     this.trainPackets = 0;
