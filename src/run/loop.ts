@@ -30,8 +30,8 @@ export interface LoopParts {
   readonly onTick: (now: number) => void;
 }
 
-/** Runs until `stopped`. */
-export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopParts): Promise<void> {
+/** Runs until `stopped`: true. False: the TUN's interface was deleted, and the loop is over. */
+export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopParts): Promise<boolean> {
   const poller = new Poller(sockets.length + 1);
   const tunIndex = poller.add(tun.fd);
   for (const socket of sockets) poller.add(socket.fd);
@@ -43,6 +43,7 @@ export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopPar
     poller.watch(tunIndex, tun.fd, engine.wantsTun);
     const wait = more ? 0 : Math.min(Math.max(engine.nextAt - now, 0), EVENT_LOOP_EVERY);
     poller.wait(wait);
+    if (poller.failed(tunIndex)) return false;
     now = micros();
     more = false;
     for (let i = 0; i < sockets.length; i++) {
@@ -59,4 +60,5 @@ export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopPar
       eventsAt = micros() + EVENT_LOOP_BUSY;
     }
   }
+  return true;
 }

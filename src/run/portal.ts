@@ -14,10 +14,10 @@ import type { Tun } from "../sys/tun.ts";
 import type { UdpSocket } from "../sys/udp.ts";
 import { serveControl } from "./control.ts";
 import { Engine, type LocalPath } from "./engine.ts";
-import { StartFailure } from "./failure.ts";
+import { FAILED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import { micros, runLoop } from "./loop.ts";
-import { openListeners, openLocalPaths, openTun } from "./open.ts";
+import { canSegment, NO_SEGMENTATION, openListeners, openLocalPaths, openTun } from "./open.ts";
 import { base64, Reporter } from "./report.ts";
 
 /** Runs until SIGTERM or SIGINT. The process's exit code: 0, or why it could not start. */
@@ -79,17 +79,25 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
   );
-  await runLoop({
+  const asked = await runLoop({
     engine,
     tun,
     sockets,
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
+      if (segments && !canSegment(sockets)) {
+        segments = false;
+        log.warn(NO_SEGMENTATION);
+      }
       reconnect(engine, sockets);
     },
   });
   engine.close(micros());
+  if (!asked) {
+    log.error(`the interface ${tun.name} was deleted: start portal again`);
+    return FAILED;
+  }
   log.info("stopped");
   return 0;
 }
@@ -129,7 +137,9 @@ function factsOf(
     publicKey: base64(statics.publicKey),
     offloads: {
       tun: tun.offloads,
-      udpSegmentation: sockets.every((socket) => socket.segmentation),
+      get udpSegmentation() {
+        return canSegment(sockets);
+      },
       udpReceive: sockets.every((socket) => socket.receivesBatches),
     },
     cipher: environment.suites[0]!.name,

@@ -6,6 +6,7 @@ import { errno, libc } from "./libc.ts";
 import { at, nativeBlock } from "./memory.ts";
 
 const POLLIN = 1;
+const POLLERR = 8;
 const POLLFD_BYTES = 8;
 
 export class Poller {
@@ -45,6 +46,15 @@ export class Poller {
 
   /** True when the descriptor was readable, or failed (reading it says how). */
   readable(index: number): boolean {
-    return this.fds.view.getInt16(index * POLLFD_BYTES + 6, true) !== 0;
+    return this.events(index) !== 0;
+  }
+
+  /** True when there is nothing to read and there will not be: what the descriptor stood for is gone. */
+  failed(index: number): boolean {
+    return (this.events(index) & (POLLIN | POLLERR)) === POLLERR;
+  }
+
+  private events(index: number): number {
+    return this.fds.view.getInt16(index * POLLFD_BYTES + 6, true);
   }
 }

@@ -89,6 +89,16 @@ for (const side of SIDES) {
   });
 }
 
+scenario(import.meta.path, "a portal whose interface is deleted says so and ends", { paths }, async (lab) => {
+  const portals = await lab.startPortals();
+  await lab.ip("local", [`link delete ${TUNNEL_INTERFACE}`]);
+  await lab.waitFor("the portal to end", SOON, () => !portals.local.running);
+  expect(await portals.local.exited).toBe(1);
+  expect(portals.local.errors.at(-1)).toContain(`error the interface ${TUNNEL_INTERFACE} was deleted`);
+  await expectGone(lab, "local");
+  await expectNoticed(lab, "local", portals.remote);
+});
+
 const ASKING = `role = "local"
 control_socket = "/run/asking.sock"
 [tunnel]
