@@ -17,7 +17,7 @@ import { Engine, type LocalPath } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import { micros, runLoop } from "./loop.ts";
-import { canSegment, NO_SEGMENTATION, openListeners, openLocalPaths, openTun } from "./open.ts";
+import { openListeners, openLocalPaths, openTun } from "./open.ts";
 import { base64, Reporter } from "./report.ts";
 
 /** Runs until SIGTERM or SIGINT. The process's exit code: 0, or why it could not start. */
@@ -86,10 +86,6 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
-      if (segments && !canSegment(sockets)) {
-        segments = false;
-        log.warn(NO_SEGMENTATION);
-      }
       reconnect(engine, sockets);
     },
   });
@@ -137,9 +133,7 @@ function factsOf(
     publicKey: base64(statics.publicKey),
     offloads: {
       tun: tun.offloads,
-      get udpSegmentation() {
-        return canSegment(sockets);
-      },
+      udpSegmentation: sockets.every((socket) => socket.segmentation),
       udpReceive: sockets.every((socket) => socket.receivesBatches),
     },
     cipher: environment.suites[0]!.name,
