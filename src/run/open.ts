@@ -159,10 +159,16 @@ async function resolve(host: string, port: number): Promise<Endpoint[]> {
   return addresses.map((address) => endpointOf(address, port));
 }
 
+/** Said once: at the start, or when an interface does not send what the kernel had granted. */
+export const NO_SEGMENTATION =
+  "this kernel cannot segment UDP (UDP_SEGMENT): portal works without, more slowly";
+
+export function canSegment(sockets: readonly UdpSocket[]): boolean {
+  return sockets.every((socket) => socket.segmentation);
+}
+
 function warnOfOffloads(sockets: readonly UdpSocket[], log: Log): void {
-  if (!sockets.every((socket) => socket.segmentation)) {
-    log.warn("this kernel cannot segment UDP (UDP_SEGMENT): portal works without, more slowly");
-  }
+  if (!canSegment(sockets)) log.warn(NO_SEGMENTATION);
   if (!sockets.every((socket) => socket.receivesBatches)) {
     log.warn("this kernel cannot receive UDP in batches (UDP_GRO): portal works without, more slowly");
   }

@@ -17,7 +17,7 @@ import { Engine, type LocalPath } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import { micros, runLoop } from "./loop.ts";
-import { openListeners, openLocalPaths, openTun } from "./open.ts";
+import { canSegment, NO_SEGMENTATION, openListeners, openLocalPaths, openTun } from "./open.ts";
 import { base64, Reporter } from "./report.ts";
 
 /** Runs until SIGTERM or SIGINT. The process's exit code: 0, or why it could not start. */
@@ -79,6 +79,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
   );
+  let segments = canSegment(sockets);
   const asked = await runLoop({
     engine,
     tun,
@@ -86,6 +87,10 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
+      if (segments && !canSegment(sockets)) {
+        segments = false;
+        log.warn(NO_SEGMENTATION);
+      }
       reconnect(engine, sockets);
     },
   });
@@ -133,7 +138,9 @@ function factsOf(
     publicKey: base64(statics.publicKey),
     offloads: {
       tun: tun.offloads,
-      udpSegmentation: sockets.every((socket) => socket.segmentation),
+      get udpSegmentation() {
+        return canSegment(sockets);
+      },
       udpReceive: sockets.every((socket) => socket.receivesBatches),
     },
     cipher: environment.suites[0]!.name,
