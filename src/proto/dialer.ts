@@ -35,7 +35,9 @@ export interface Carrier {
 interface Attempt {
   readonly initiator: Initiator;
   readonly index: number;
-  readonly resumes: boolean;
+  readonly sessionId: Uint8Array;
+  /** The session to go on with; null for a new one. */
+  readonly session: Session | null;
 }
 
 /** Unanswered attempts after which the operator is told, once. */
@@ -47,7 +49,6 @@ export class Dialer {
   private readonly carriers: readonly Carrier[];
   private readonly stampers: readonly MacStamper[];
   private readonly checker: MacChecker;
-  private readonly sessionId: Uint8Array;
   private readonly onSession: (now: number, session: Session) => void;
   private attempt: Attempt | null = null;
   private retryAt = 0;
@@ -68,7 +69,6 @@ export class Dialer {
     const { crypto } = portal.environment;
     this.stampers = carriers.map(() => new MacStamper(crypto, peer.publicKey));
     this.checker = new MacChecker(crypto, portal.statics.publicKey);
-    this.sessionId = crypto.random(SESSION_ID_BYTES);
   }
 
   /** When `onTimeout` wants to be called. */
@@ -80,8 +80,7 @@ export class Dialer {
 
   onTimeout(now: number): void {
     const session = this.peer.session;
-    if (session?.keysExpired(now))
-      this.portal.closeSession(session, "its keys are too old");
+    if (session?.keysExpired(now)) this.portal.closeSession(session, "its keys are too old");
     if (session?.previousKeys && now >= session.previousKeys.createdAt + REJECT_AFTER) {
       this.portal.retire(session.previousKeys);
       session.previousKeys = null;
@@ -106,7 +105,8 @@ export class Dialer {
       else this.retryAt = Math.min(this.retryAt, now);
       return;
     }
-    if (this.attempt === null || response.receiverIndex !== this.attempt.index) {
+    const { attempt } = this;
+    if (attempt === null || response.receiverIndex !== attempt.index) {
       // Also the answers to the copies of an initiation that left on the other paths.
       drops.count("unknownIndex");
       return;
@@ -115,30 +115,36 @@ export class Dialer {
       drops.count("notAuthentic");
       return;
     }
-    const answer = this.attempt.initiator.response(message);
+    const answer = attempt.initiator.response(message);
     const payload = answer === null ? null : parseResponsePayload(answer.payload);
     const suite = this.portal.environment.suites[0]!;
     if (answer === null || payload === null || payload.suiteId !== suite.id) {
       drops.count("handshakeRefused");
       return;
     }
+    this.attempt = null;
+    this.unanswered = 0;
+    this.interval = HANDSHAKE_RETRY;
+    if (attempt.session !== null && (attempt.session.closed || !payload.resumed)) {
+      // One of us has lost the session since: a new one is due, under an id of its own, so that none is taken for another.
+      this.portal.closeSession(attempt.session, "the remote has forgotten it");
+      this.retryAt = now;
+      return;
+    }
     const keys = new Keys({
       peer: this.peer,
       suite,
-      localIndex: this.attempt.index,
+      localIndex: attempt.index,
       remoteIndex: response.senderIndex,
       keys: answer.keys,
       createdAt: now,
-      sessionId: this.sessionId,
-      resumes: this.attempt.resumes && payload.resumed,
+      sessionId: attempt.sessionId,
+      resumes: attempt.session !== null,
     });
     this.finish(now, keys);
   }
 
   private finish(now: number, keys: Keys): void {
-    this.attempt = null;
-    this.unanswered = 0;
-    this.interval = HANDSHAKE_RETRY;
     this.portal.register(keys);
     const session = this.peer.session;
     if (session !== null && keys.resumes) {
@@ -166,13 +172,14 @@ export class Dialer {
     }
     const initiator = new Initiator(environment.crypto, statics, this.peer.publicKey, this.peer.presharedKey);
     const index = this.portal.freeIndex();
+    const sessionId = session?.id ?? environment.crypto.random(SESSION_ID_BYTES);
     const payload = emitInitiationPayload({
-      sessionId: this.sessionId,
+      sessionId,
       version: VERSION,
       suiteId: environment.suites[0]!.id,
       rekey: session !== null,
     });
-    this.attempt = { initiator, index, resumes: session !== null };
+    this.attempt = { initiator, index, sessionId, session };
     this.retryAt = now + this.interval;
     this.interval = Math.min(this.interval * 2, HANDSHAKE_RETRY_MAX);
     const message = initiator.initiation(0, index, payload);

@@ -92,7 +92,7 @@ export interface CookieReply {
 }
 
 export interface InitiationPayload {
-  /** Chosen at random by the local each time it starts: a changed id tells the remote that the old state is gone. */
+  /** Chosen at random by the local for each session: another id tells the remote that the old state is gone. */
   readonly sessionId: Uint8Array;
   readonly version: number;
   /** Cipher suite the initiator will use (CipherSuite.id). */

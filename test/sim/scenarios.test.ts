@@ -1,6 +1,6 @@
 /** Named worlds of a few lines each: what portal promises, and what it must withstand. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { REHANDSHAKE_AFTER, REJECT_AFTER, REKEY_AFTER } from "../../src/proto/limits.ts";
+import { PENDING_LIFETIME, REHANDSHAKE_AFTER, REJECT_AFTER, REKEY_AFTER } from "../../src/proto/limits.ts";
 import type { Path } from "../../src/proto/path.ts";
 import type { Session } from "../../src/proto/session.ts";
 import type { Drop } from "../../src/share/counters.ts";
@@ -383,6 +383,29 @@ describe("portals come and go", () => {
     world.runFor(2 * REKEY_AFTER);
     world.setLine(world.wires[0]!, { loss: 0 });
     world.runFor(10 * SECOND);
+    expectAll(world, pings(world, 20, { count: 20 }));
+  });
+
+  test("a session begun anew is never taken for the one before, which the remote may still have", () => {
+    const world = join(makeWorld([{ line: line(4, 40) }]));
+    const wire = world.wires[0]!;
+    const before = pings(world, 500);
+    world.runFor(2 * SECOND);
+    for (const probe of before) probe.stop();
+    // As if the remote's machine had stood still for a while: to it, the session is young.
+    (sessionOf(world.remote)!.keys as { createdAt: number }).createdAt = 1e9 * SECOND;
+    world.runFor(REKEY_AFTER - 5 * SECOND);
+    world.setLine(wire, { cut: true });
+    expect(world.runTo(() => sessionOf(world.locals[0]!) === undefined, REJECT_AFTER)).toBe(true);
+    world.setLine(wire, { cut: false });
+    const answered = () => sessionOf(world.remote)!.peer.pending.length > 0;
+    expect(world.runTo(answered, 10 * SECOND)).toBe(true);
+    // The remote's answer arrives, what the local says then does not.
+    world.setLine(wire, { cut: true }, "up");
+    world.runFor(PENDING_LIFETIME + SECOND);
+    expect(sessionOf(world.locals[0]!)).toBeDefined();
+    world.setLine(wire, { cut: false });
+    expect(world.runTo(() => allUp(world, world.locals[0]!), 10 * SECOND)).toBe(true);
     expectAll(world, pings(world, 20, { count: 20 }));
   });
 
