@@ -91,7 +91,10 @@ export const HANDSHAKE_RETRY = 500 * MILLISECOND;
 export const HANDSHAKE_RETRY_MAX = 4 * SECOND;
 /** The local shakes hands anew when no path has been up for this long. */
 export const REHANDSHAKE_AFTER = SECOND;
-/** Handshakes a remote keeps per peer that were answered but not yet proved. */
-export const MAX_PENDING_PER_PEER = 4;
+/**
+ * Handshakes a remote keeps per peer that were answered but not yet proved. Old initiations may be sent again at the rate
+ * of proto/ratelimit.ts, 100 per second: they must not push aside a real one before it can be proved.
+ */
+export const MAX_PENDING_PER_PEER = 128;
 /** An answered handshake must be proved within this time. */
 export const PENDING_LIFETIME = 10 * SECOND;

@@ -558,9 +558,9 @@ describe("strangers", () => {
     const other = makeWorld([thin]);
     const attacker = new Attacker(other);
     other.wires[0]!.up.set(0, { cut: true });
-    other.runFor(600 * SECOND);
+    other.runFor(2400 * SECOND);
     const initiations = attacker.recorded.filter(({ bytes }) => bytes[0] === Type.initiation);
-    expect(initiations.length).toBeGreaterThan(130);
+    expect(initiations.length).toBeGreaterThan(500);
     let sent = 0;
     const flood = () => {
       const next = initiations[sent++ % initiations.length]!;
@@ -575,6 +575,29 @@ describe("strangers", () => {
     expect(dropped(world, world.remote, "overloaded")).toBeGreaterThan(100);
     expect(world.strays.some(({ bytes }) => bytes[0] === Type.cookie)).toBe(true);
     expectAll(world, pings(world, 20, { count: 20 }));
+  });
+
+  test("a local's old initiations, sent again and again, do not push aside the one it is waiting for", () => {
+    const other = makeWorld([thin]);
+    const attacker = new Attacker(other);
+    other.wires[0]!.up.set(0, { cut: true });
+    other.runFor(600 * SECOND);
+    const initiations = attacker.recorded.filter(({ bytes }) => bytes[0] === Type.initiation);
+    // Other random numbers than those: the real initiation is none of them.
+    const world = join(makeWorld([{ line: line(4, 100) }], { seed: 8 }));
+    let sent = 0;
+    const repeat = () => {
+      const next = initiations[sent++ % initiations.length]!;
+      world.injectRemote(next.bytes, attacker.address);
+      world.after(SECOND / 90, repeat);
+    };
+    world.runFor(REKEY_AFTER - 5 * SECOND);
+    repeat();
+    const probes = pings(world, 50);
+    world.runFor(10 * SECOND);
+    expect(sessionOf(world.remote)!.previousKeys).not.toBeNull();
+    expectAll(world, probes);
+    expect(world.log.join("\n")).not.toContain("suspect");
   });
 
   test("a session whose peer is gone ends, and its keys with it", () => {
