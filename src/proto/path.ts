@@ -30,6 +30,9 @@ import { Recovery, type RecoverySink } from "./recovery.ts";
 /** Unanswered packets whose silence is no accident: with 10 % loss all four are lost once in 10,000 times. */
 const PACKETS_THAT_CONVINCE = 4;
 
+/** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
+const HASTY_CHALLENGES = 20;
+
 export interface PathSettings {
   readonly id: number;
   readonly name: string;
@@ -149,7 +152,7 @@ export class Path {
     this.challengedAt = now;
     this.challengeAt =
       this.status === "joining" || this.challengesCandidate
-        ? now + CHALLENGE_INTERVAL
+        ? now + (this.challenges < HASTY_CHALLENGES ? CHALLENGE_INTERVAL : PROBE_DOWN)
         : Number.POSITIVE_INFINITY;
   }
 

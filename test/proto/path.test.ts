@@ -109,6 +109,19 @@ describe("joining", () => {
     expect(path.maySend(42_000)).toBe(true);
   });
 
+  test("asks ever less often an address from which nothing comes", () => {
+    const path = makePath();
+    const asked: number[] = [];
+    for (let now = 0; now < 3600e6; now = path.nextAt) {
+      expect(path.challengeDue(now)).toBe(true);
+      path.onChallengeSent(now, 5, 6);
+      asked.push(now);
+    }
+    expect(asked.at(-1)! - asked.at(-2)!).toBe(PROBE_DOWN);
+    expect(asked.length).toBeLessThan(3600e6 / PROBE_DOWN + 30);
+    expect(path.onAnswer(3600e6, 5, 6)).toBe(true);
+  });
+
   test("a wrong token, one half right, or an answer to nothing do not count", () => {
     const path = makePath();
     expect(path.onAnswer(0, 0, 0)).toBe(false);
