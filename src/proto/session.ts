@@ -205,7 +205,6 @@ export class Session {
   private onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
     const level = to === "up" || from === "joining" ? "info" : "warn";
     this.environment.log(level, `path ${path.name} of ${this.peer.name}: ${from} -> ${to} (${reason})`);
-    this.sortPaths();
   }
 }
 
