@@ -62,6 +62,10 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   let sockets: UdpSocket[];
   let paths: LocalPath[] | null = null;
   if (config.role === "local") {
+    if (crypto.sharedSecret(privateKey, config.remote.publicKey) === null) {
+      const advice = 'write what "portal pubkey" prints of the remote\'s private key';
+      throw new StartFailure(`[remote] public_key belongs to no private key: ${advice}`, FAILED);
+    }
     // A name server that does not answer may keep us waiting for many seconds.
     const local = await Promise.race([openLocalPaths(config, log, opened), signalled]);
     if (local === null) return 0;
