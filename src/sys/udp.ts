@@ -36,6 +36,8 @@ const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
 
 const BUFFER_BYTES = 4 << 20;
+/** Empty datagrams that one `receive` passes over. */
+const EMPTY_IN_A_ROW = 64;
 
 /** struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48. */
 const MSGHDR_BYTES = 56;
@@ -116,6 +118,16 @@ export class UdpSocket implements DatagramSocket {
   }
 
   receive(into: Block): number {
+    // An empty datagram is nobody's; it must not pass for an empty socket, or it would end the caller's turn.
+    for (let i = 0; i < EMPTY_IN_A_ROW; i++) {
+      const bytes = this.receiveOnce(into);
+      if (bytes !== 0) return Math.max(bytes, 0);
+    }
+    return 0;
+  }
+
+  /** Bytes of what was received; 0 for an empty datagram, negative when nothing waits. */
+  private receiveOnce(into: Block): number {
     const { view } = this.message;
     writePointer(view, 0, this.source.block.address);
     view.setUint32(8, 28, true);
@@ -123,7 +135,7 @@ export class UdpSocket implements DatagramSocket {
     writePointer(view, 32, this.receiveControl.address);
     view.setUint32(40, CONTROL_BYTES, true);
     const bytes = Number(libc.recvmsg(this.fd, at(this.message), 0));
-    if (bytes <= 0) return 0;
+    if (bytes <= 0) return bytes;
     this.source.length = view.getUint32(8, true);
     this.segment = bytes;
     this.readControl(view.getUint32(40, true));
