@@ -1,16 +1,15 @@
-/**
- * Stands in the way between a local portal and the remote, as a NAT does: forwards datagrams both ways from a port of its
- * own. A test tells it on standard input, one JSON object a line, to change that port, to keep datagrams back, or to
- * hand out what it has seen.
- *
- *     bun test/netns/relay.ts HOST PORT REMOTE_HOST REMOTE_PORT
- */
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { createInterface } from "node:readline";
-import { say } from "../../src/lab/say.ts";
+/** What a test does with the relay (relaying.ts) between the local portal and the remote, on the remote's side of the paths. */
+import { join } from "node:path";
+import { ADDRESSES, TUNNEL_PORT } from "../../src/lab/namespaces.ts";
+import type { LabProcess } from "../../src/lab/process.ts";
+import type { TomlTable } from "../../src/lab/toml.ts";
+import type { Lab } from "../../src/lab/topology.ts";
 
-/** Datagrams towards the remote that are remembered. */
-const KEPT = 1000;
+const PORT = TUNNEL_PORT + 1;
+const HOST = ADDRESSES.remoteEndpoint[4];
+
+/** Makes the local portal go by the relay. */
+export const BY_RELAY: TomlTable = { remote: { endpoint: `${HOST}:${PORT}` } };
 
 export interface RelayCommand {
   /** A new port towards the remote for everybody: the old one answers no more. */
@@ -25,39 +24,25 @@ export interface RelayAnswer {
   seen: string[];
 }
 
-const [host, port, remoteHost, remotePort] = process.argv.slice(2);
-const near = createSocket("udp4");
-/** A socket towards the remote for each client, by its address and port. */
-const far = new Map<string, Socket>();
-let hold = false;
-let seen: string[] = [];
+export class Relay {
+  private readonly process: LabProcess;
 
-async function farSocket(client: RemoteInfo): Promise<Socket> {
-  const key = `${client.address} ${client.port}`;
-  const known = far.get(key);
-  if (known !== undefined) return known;
-  const socket = createSocket("udp4");
-  far.set(key, socket);
-  socket.on("message", (datagram) => near.send(datagram, client.port, client.address));
-  socket.on("error", () => {});
-  return socket;
-}
-
-near.on("message", async (datagram, client) => {
-  if (seen.length < KEPT) seen.push(datagram.toString("hex"));
-  if (!hold) (await farSocket(client)).send(datagram, Number(remotePort), remoteHost);
-});
-near.on("error", () => {});
-near.bind(Number(port), host, () => say({ listening: true }));
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line) as RelayCommand;
-  if (command.hold !== undefined) hold = command.hold;
-  if (command.rebind) {
-    for (const socket of far.values()) socket.close();
-    far.clear();
+  private constructor(process: LabProcess) {
+    this.process = process;
   }
-  say({ seen: command.seen ? seen : [] } satisfies RelayAnswer);
-  if (command.seen) seen = [];
+
+  static async start(lab: Lab): Promise<Relay> {
+    const script = join(import.meta.dir, "relaying.ts");
+    const argv = [process.execPath, script, HOST, `${PORT}`, `${TUNNEL_PORT}`];
+    const relay = lab.spawn("remote", argv, "relay");
+    await relay.nextLine();
+    return new Relay(relay);
+  }
+
+  /** Carries out a command; what was seen, if that was asked. */
+  async ask(command: RelayCommand): Promise<string[]> {
+    const answer = this.process.nextLine();
+    this.process.send(JSON.stringify(command));
+    return (JSON.parse(await answer) as RelayAnswer).seen;
+  }
 }
-process.exit();

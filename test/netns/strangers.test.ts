@@ -2,7 +2,6 @@
 import { expect } from "bun:test";
 import { join } from "node:path";
 import { ADDRESSES, TUNNEL_PORT } from "../../src/lab/namespaces.ts";
-import type { LabProcess } from "../../src/lab/process.ts";
 import { seededRandom } from "../../src/lab/random.ts";
 import type { TomlTable } from "../../src/lab/toml.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
@@ -10,7 +9,7 @@ import type { Drop } from "../../src/share/counters.ts";
 import type { PathReport } from "../../src/share/status.ts";
 import { HEADER_BYTES, Type } from "../../src/wire/datagram.ts";
 import { INITIATION_BYTES, MAC_BYTES } from "../../src/wire/handshake.ts";
-import type { RelayAnswer, RelayCommand } from "./relay.ts";
+import { BY_RELAY, Relay } from "./relay.ts";
 import { scenario } from "./scenario.ts";
 import { pings, SOON } from "./traffic.ts";
 
@@ -22,7 +21,6 @@ const paths: PathOptions[] = [
   { mbit: 50, delayMs: 5 },
 ];
 
-const RELAY_PORT = TUNNEL_PORT + 1;
 const remoteHost = ADDRESSES.remoteEndpoint[4];
 
 function randomKey(): string {
@@ -112,22 +110,14 @@ scenario(import.meta.path, "a wrong pre-shared key makes no session", { paths },
 scenario(import.meta.path, "replayed, random and forged datagrams do nothing", { paths }, async (lab) => {
   await hush(lab);
   const unasked = await answered(lab, STRANGE);
-  const script = (name: string): string => join(import.meta.dir, name);
-  const bun = process.execPath;
-  const relay = lab.spawn("remote", [
-    bun,
-    script("relay.ts"),
-    remoteHost,
-    `${RELAY_PORT}`,
-    remoteHost,
-    `${TUNNEL_PORT}`,
-  ]);
-  const stranger = lab.spawn("local", [bun, script("stranger.ts"), "path1", remoteHost, `${TUNNEL_PORT}`]);
-  await Promise.all([relay.nextLine(), stranger.nextLine()]);
-  const local: TomlTable = { remote: { endpoint: `${remoteHost}:${RELAY_PORT}` } };
-  await lab.startPortals({ paths: [OWN], toml: { local } });
+  const relay = await Relay.start(lab);
+  const script = join(import.meta.dir, "stranger.ts");
+  const argv = [process.execPath, script, lab.paths[STRANGE]!.name, remoteHost, `${TUNNEL_PORT}`];
+  const stranger = lab.spawn("local", argv, "stranger");
+  await stranger.nextLine();
+  await lab.startPortals({ paths: [OWN], toml: { local: BY_RELAY } });
   expect(await pings(lab, 4, 20)).toBe(true);
-  const seen = await ask(relay, { seen: true });
+  const seen = await relay.ask({ seen: true });
   // The one that made the session: any before it was not answered in time.
   const initiation = seen.findLast((hex) => isOf(hex, Type.initiation))!;
   const sealed = seen.filter((hex) => isOf(hex, Type.data));
@@ -168,9 +158,9 @@ scenario(import.meta.path, "replayed, random and forged datagrams do nothing", {
   expect([after.status, after.endpoint]).toEqual(["up", own.endpoint]);
 
   // Authentic and new, but first seen from a stranger's address: asked whether it is the peer's, and not believed.
-  await ask(relay, { hold: true, seen: true });
+  await relay.ask({ hold: true, seen: true });
   await lab.exec("client", ["ping", "-c", "3", "-i", "0.1", "-W", "1", ADDRESSES.server[4]]);
-  const held = (await ask(relay, { seen: true })).filter((hex) => !isOf(hex, Type.initiation));
+  const held = (await relay.ask({ seen: true })).filter((hex) => !isOf(hex, Type.initiation));
   const received = (await pathOf(lab)).receivedPackets;
   stranger.send(JSON.stringify({ send: held }));
   await stranger.nextLine();
@@ -178,7 +168,7 @@ scenario(import.meta.path, "replayed, random and forged datagrams do nothing", {
     return (await pathOf(lab)).receivedPackets >= received + held.length;
   });
   expect((await pathOf(lab)).endpoint).toBe(own.endpoint);
-  await ask(relay, { hold: false });
+  await relay.ask({ hold: false });
   expect(await pings(lab, 4)).toBe(true);
   expect((await pathOf(lab)).endpoint).toBe(own.endpoint);
 });
@@ -186,12 +176,6 @@ scenario(import.meta.path, "replayed, random and forged datagrams do nothing", {
 /** The remote's view of the portals' own way. */
 async function pathOf(lab: Lab): Promise<PathReport> {
   return (await lab.status("remote"))!.sessions[0]!.paths[OWN]!;
-}
-
-async function ask(relay: LabProcess, command: RelayCommand): Promise<string[]> {
-  const answer = relay.nextLine();
-  relay.send(JSON.stringify(command));
-  return (JSON.parse(await answer) as RelayAnswer).seen;
 }
 
 function isOf(hex: string, type: number): boolean {
