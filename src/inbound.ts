@@ -202,7 +202,6 @@ export class Inbound {
     const newest = packetNumber > path.reception.window.largest;
     path.reception.onPacket(now, packetNumber, bytes, type === Type.data || type === Type.probe);
     path.onSignOfLife(now);
-    session.lastHeardAt = now;
     session.nextAt = 0;
     if (!newest) return;
     if (comesFrom(path, socket.source)) path.onKnownAddress(now);

@@ -26,8 +26,6 @@ export class Reception {
   /** Packets and bytes accepted, headers included. */
   packets = 0;
   bytes = 0;
-  /** When the last authentic datagram came; -1 before the first. */
-  lastAt = -1;
   private largestAt = 0;
   /** Ack-eliciting packets not acknowledged yet, and when the first of them came. */
   private pending = 0;
@@ -52,7 +50,6 @@ export class Reception {
     this.window.accept(packetNumber);
     this.packets++;
     this.bytes += bytes;
-    this.lastAt = now;
     this.settle(now);
     if (!ackEliciting) return;
     if (this.pending === 0) this.pendingSince = now;

@@ -44,8 +44,6 @@ export class Session {
   previousKeys: Keys | null = null;
   /** When some path was last up. */
   lastUpAt: number;
-  /** When an authentic datagram last came, on any path. */
-  lastHeardAt: number;
   /** When this session must next be looked at. Owned by outbound. */
   nextAt = 0;
   closed = false;
@@ -60,7 +58,6 @@ export class Session {
     this.drops = drops;
     this.startedAt = now;
     this.lastUpAt = now;
-    this.lastHeardAt = now;
     const slotBytes = slotBytesFor(environment.mtu, DATA_HEADER_BYTES);
     this.ring = new Ring(
       environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, slotBytes)),

@@ -27,7 +27,6 @@ const table = {
   connect: { args: [i, p, i], returns: i },
   getsockname: { args: [i, p, p], returns: i },
   setsockopt: { args: [i, i, i, p, i], returns: i },
-  getsockopt: { args: [i, i, i, p, p], returns: i },
   sendmsg: { args: [i, p, i], returns: l },
   recvmsg: { args: [i, p, i], returns: l },
   // Waiting, with nanoseconds.
