@@ -167,7 +167,7 @@ export class Dialer {
       this.unanswered++;
       environment.log(
         "warn",
-        "the remote portal does not answer: check that it runs, its endpoint, both public keys and the pre-shared key",
+        "the remote portal does not answer: check that it runs, its endpoint, its firewall, and the keys",
       );
     }
     const initiator = new Initiator(environment.crypto, statics, this.peer.publicKey, this.peer.presharedKey);
