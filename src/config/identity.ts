@@ -95,8 +95,7 @@ function readKey(table: Table, name: "private_key" | "preshared_key", source: So
   if (path === null) return null;
   const content = source.readFile(path);
   if ("problem" in content) {
-    const advice =
-      name === "private_key" ? `run: umask 077; portal keygen > ${path}` : "write the path of a key file";
+    const advice = unreadableAdvice(name, path, content.problem);
     table.fault(fileName, `cannot read ${path}: ${content.problem}`, advice);
     return null;
   }
@@ -107,6 +106,14 @@ function readKey(table: Table, name: "private_key" | "preshared_key", source: So
   const key = parseKey(content.text);
   if (key === null) table.fault(fileName, `no key in ${path}: ${keyProblem(content.text)}`, keyAdvice(name));
   return key;
+}
+
+/** Only a key that is not there is to be made: the advice must not overwrite one that this user cannot see. */
+function unreadableAdvice(name: string, path: string, problem: string): string {
+  if (problem === "permission denied") return "run portal as the user who may, often root";
+  if (problem === "no such file" && name === "private_key")
+    return `run: (umask 077; portal keygen > ${path})`;
+  return "write the path of a key file";
 }
 
 function keyIn(table: Table, name: string): Uint8Array | null {

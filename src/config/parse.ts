@@ -181,7 +181,10 @@ function parseToml(text: string): { values: Record<string, unknown> } | { fault:
 /** Advice for the parser's messages; the first that begins so. */
 const syntaxAdvice: readonly (readonly [message: string, advice: string])[] = [
   ["invalid value", "put text in quotes"],
-  ["trying to redefine", "remove one of the two, or merge them"],
+  [
+    "trying to redefine",
+    "remove one of the two, or merge them; of [[path]] and [[peer]] there may be several",
+  ],
   ["unfinished string", "close the string with the quote it began with"],
   ["control characters are not allowed in strings", "close the string on the line it began"],
   ["unfinished array", "close the list with ]"],

@@ -209,3 +209,13 @@ test("nothing but running a portal and its laboratory opens libraries", async ()
   expect([...seen].some((path) => path.endsWith("src/config/parse.ts"))).toBe(true);
   expect([...seen]).not.toContain("bun:ffi");
 });
+
+test("says that its output cannot be written", async () => {
+  const main = join(import.meta.dir, "../../src/main.ts");
+  const full = Bun.file("/dev/full");
+  const told = Bun.spawn([process.execPath, main, "keygen"], { stdout: full, stderr: "pipe" });
+  expect(await told.stderr.text()).toStartWith("portal: cannot write to standard output: ENOSPC");
+  expect(await told.exited).toBe(1);
+  const untold = Bun.spawn([process.execPath, main, "nonsense"], { stdout: "ignore", stderr: full });
+  expect(await untold.exited).toBe(2);
+});

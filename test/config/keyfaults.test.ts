@@ -39,7 +39,19 @@ const table: FaultRow[] = [
   [
     "key file missing",
     () => but(LOCAL, `private_key = "${keyText(1)}"`, 'private_key_file = "/k"'),
-    "5:20+4 cannot read /k: no such file | run: umask 077; portal keygen > /k",
+    "5:20+4 cannot read /k: no such file | run: (umask 077; portal keygen > /k)",
+  ],
+  [
+    "key file that this user may not read",
+    () => but(LOCAL, `private_key = "${keyText(1)}"`, 'private_key_file = "/k"'),
+    "5:20+4 cannot read /k: permission denied | run portal as the user who may, often root",
+    { "/k": { problem: "permission denied" } },
+  ],
+  [
+    "key file that is a directory",
+    () => but(LOCAL, `private_key = "${keyText(1)}"`, 'private_key_file = "/k"'),
+    "5:20+4 cannot read /k: it is a directory | write the path of a key file",
+    { "/k": { problem: "it is a directory" } },
   ],
   [
     "key file open to the group",

@@ -4,7 +4,10 @@ import { expect } from "bun:test";
 import type { Config } from "../../src/config/config.ts";
 import { formatKey } from "../../src/config/key.ts";
 import { type ParseResult, parseConfig } from "../../src/config/parse.ts";
-import type { FileContent, Source } from "../../src/config/source.ts";
+import type { Source } from "../../src/config/source.ts";
+
+/** What each key file holds, or why it cannot be read. */
+type Files = Readonly<Record<string, ReturnType<Source["readFile"]>>>;
 
 /** A key of 32 equal bytes. */
 export const keyOf = (byte: number) => new Uint8Array(32).fill(byte);
@@ -13,11 +16,7 @@ export const keyText = (byte: number) => formatKey(keyOf(byte));
 /** Stands for X25519: each byte one higher, so a test can tell which private key a public key comes from. */
 export const fakePublicKey = (privateKey: Uint8Array) => privateKey.map((byte) => byte + 1);
 
-export function sourceOf(
-  text: string,
-  files: Record<string, FileContent> = {},
-  mode: number | null = 0o600,
-): Source {
+export function sourceOf(text: string, files: Files = {}, mode: number | null = 0o600): Source {
   return {
     text,
     file: "portal.toml",
@@ -27,16 +26,12 @@ export function sourceOf(
   };
 }
 
-export function parseText(
-  text: string,
-  files: Record<string, FileContent> = {},
-  mode: number | null = 0o600,
-): ParseResult {
+export function parseText(text: string, files: Files = {}, mode: number | null = 0o600): ParseResult {
   return parseConfig(sourceOf(text, files, mode));
 }
 
 /** The configuration, or an exception that shows the faults. */
-export function configOf(text: string, files: Record<string, FileContent> = {}): Config {
+export function configOf(text: string, files: Files = {}): Config {
   const result = parseText(text, files);
   if ("config" in result) return result.config;
   throw new Error(JSON.stringify(result.faults, null, 2));
@@ -72,7 +67,7 @@ addresses = ["10.77.0.3/32", "fd77::3"]
 `;
 
 /** Each fault as `line:column+length message | advice`, in the order of the file. */
-export function faultsOf(text: string, files?: Record<string, FileContent>, mode?: number | null): string[] {
+export function faultsOf(text: string, files?: Files, mode?: number | null): string[] {
   const result = parseText(text, files, mode);
   if ("config" in result) return [];
   return result.faults
@@ -87,13 +82,7 @@ export function but(text: string, part: string, by: string): string {
 }
 
 /** A wrong text and the one fault in it. */
-export type FaultRow = [
-  name: string,
-  text: () => string,
-  fault: string,
-  files?: Record<string, FileContent>,
-  mode?: number,
-];
+export type FaultRow = [name: string, text: () => string, fault: string, files?: Files, mode?: number];
 
 export function expectFaults([, text, fault, files, mode]: FaultRow): void {
   expect(faultsOf(text(), files, mode)).toEqual([fault]);
