@@ -33,6 +33,7 @@ import {
   TYPE_MASK,
   Type,
 } from "./wire/datagram.ts";
+import { handshakeBytes } from "./wire/handshake.ts";
 import { ipIsWhole, PROTOCOL_TCP, transportOf } from "./wire/ip.ts";
 
 /** Batches taken from one socket in one turn; each has its own buffer, so that all leave for the TUN together. */
@@ -110,7 +111,7 @@ export class Inbound {
     }
     const type = block.bytes[offset]! & TYPE_MASK;
     if (type < Type.data) {
-      this.handshake(now, socket, carrier, block.bytes.subarray(offset, offset + length), type);
+      this.handshake(now, socket, carrier, block, offset, length, type);
       return;
     }
     if (type > Type.close) {
@@ -130,15 +131,25 @@ export class Inbound {
     now: number,
     socket: DatagramSocket,
     carrier: number,
-    message: Uint8Array,
+    block: Block,
+    offset: number,
+    length: number,
     type: number,
   ): void {
     const { dialer, acceptor } = this.role;
-    if (type === Type.initiation && acceptor !== null)
-      acceptor.onMessage(now, message, socket, socket.source);
-    else if ((type === Type.response || type === Type.cookie) && dialer !== null) {
-      dialer.onMessage(now, message, carrier, socket.source);
-    } else this.portal.drops.count("unknownType");
+    const accepts = type === Type.initiation && acceptor !== null;
+    const dials = (type === Type.response || type === Type.cookie) && dialer !== null;
+    if (!accepts && !dials) {
+      this.portal.drops.count("unknownType");
+      return;
+    }
+    if (length !== handshakeBytes(type)) {
+      this.portal.drops.count("notAuthentic");
+      return;
+    }
+    const message = block.bytes.subarray(offset, offset + length);
+    if (accepts) acceptor.onMessage(now, message, socket, socket.source);
+    else dialer?.onMessage(now, message, carrier, socket.source);
   }
 
   private sealed(

@@ -15,6 +15,7 @@ import { Keys } from "./keys.ts";
 import {
   HANDSHAKE_RETRY,
   HANDSHAKE_RETRY_MAX,
+  MILLISECOND,
   REHANDSHAKE_AFTER,
   REJECT_AFTER,
   REKEY_AFTER,
@@ -40,6 +41,8 @@ interface Attempt {
   readonly session: Session | null;
 }
 
+/** Least time between an initiation and the one that a cookie makes us send. */
+const COOKIE_PAUSE = 100 * MILLISECOND;
 /** Unanswered attempts after which the operator is told, once. */
 const ATTEMPTS_BEFORE_ADVICE = 4;
 
@@ -52,6 +55,7 @@ export class Dialer {
   private readonly onSession: (now: number, session: Session) => void;
   private attempt: Attempt | null = null;
   private retryAt = 0;
+  private begunAt = 0;
   private interval = HANDSHAKE_RETRY;
   private unanswered = 0;
 
@@ -102,7 +106,8 @@ export class Dialer {
     const response = parseResponse(message);
     if (response === null) {
       if (stamper === undefined || !stamper.readCookieReply(now, message)) drops.count("notAuthentic");
-      else this.retryAt = Math.min(this.retryAt, now);
+      // Not at once: whoever sees our initiations could make us begin one per round trip with cookies of their own.
+      else this.retryAt = Math.min(this.retryAt, this.begunAt + COOKIE_PAUSE);
       return;
     }
     const { attempt } = this;
@@ -160,6 +165,7 @@ export class Dialer {
 
   /** Begins a handshake, or begins the unanswered one again with a fresh ephemeral key. */
   private begin(now: number): void {
+    this.begunAt = now;
     const { environment, statics } = this.portal;
     const session = this.peer.session;
     if (this.attempt !== null) this.unanswered++;

@@ -204,6 +204,13 @@ export function parseResponsePayload(payload: Uint8Array): ResponsePayload | nul
   return { resumed: (payload[0]! & FLAG_RESUMED) !== 0, suiteId: payload[1]! };
 }
 
+/** Length of every handshake message of a type; 0 = no such type. */
+export function handshakeBytes(type: number): number {
+  if (type === Type.initiation) return INITIATION_BYTES;
+  if (type === Type.response) return RESPONSE_BYTES;
+  return type === Type.cookie ? COOKIE_REPLY_BYTES : 0;
+}
+
 /** True for a message that ends in mac1 and mac2: an initiation or a response of the right length. */
 export function carriesMacs(message: Uint8Array): boolean {
   return (
