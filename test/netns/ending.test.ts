@@ -78,6 +78,8 @@ for (const side of SIDES) {
 
   scenario(import.meta.path, `the ${side} portal is killed and comes back`, { paths }, async (lab) => {
     const portals = await lab.startPortals();
+    // A portal that is killed is missed sooner when it is talked to.
+    lab.spawn("client", ["ping", "-q", "-n", "-i", "0.05", ADDRESSES.server[4]]);
     expect(await portals[side].stop("SIGKILL")).toBe(KILLED);
     expect(await lab.hasInterface(side, TUNNEL_INTERFACE)).toBe(false);
     expect(existsSync(controlSocket(side))).toBe(true);
