@@ -23,7 +23,13 @@ import { comesFrom, type Session } from "./proto/session.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { DatagramSocket } from "./share/io.ts";
-import { ANSWER_BYTES, CHALLENGE_BYTES, RATE_UNIT } from "./wire/control.ts";
+import {
+  ANSWER_BYTES,
+  CHALLENGE_BYTES,
+  type CongestionName,
+  congestionOf,
+  RATE_UNIT,
+} from "./wire/control.ts";
 import {
   DATA_HEADER_BYTES,
   expandPacketNumber,
@@ -52,8 +58,8 @@ export interface Role {
     socket: DatagramSocket,
     source: Endpoint,
   ): Path | null;
-  /** Makes a path keep to a fixed rate, bytes per second; 0 = find out. */
-  setRate(path: Path, bytesPerSecond: number): void;
+  /** Makes a path use this congestion control; `bytesPerSecond` is that of a fixed one. */
+  setCongestion(path: Path, name: CongestionName, bytesPerSecond: number): void;
 }
 
 export class Inbound {
@@ -269,7 +275,8 @@ export class Inbound {
     if (!path.connected) {
       // The local says how its path is to be used on the way back.
       path.metric = view.getUint16(body + 8);
-      this.role.setRate(path, view.getUint32(body + 10) * RATE_UNIT);
+      const rate = view.getUint32(body + 12) * RATE_UNIT;
+      this.role.setCongestion(path, congestionOf(block.bytes[body + 10]!), rate);
     }
     const to = path.connected ? null : socket.source;
     this.outbound.answer(session, path, now, view.getUint32(body), view.getUint32(body + 4), to);

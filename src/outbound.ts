@@ -4,8 +4,8 @@
  *   1. `stage` reads the TUN: one packet, or up to 64 KB of one flow.
  *   2. It is cut into packets (wire/segment.ts).
  *   3. Its destination names the peer, and so the session.
- *   4. Each packet gets its data sequence (the ring position) and the distance to its flow's previous packet.
- *   5. It is published in the session's ring.
+ *   4. While the ring has room it goes on at once, else it waits its flow's turn (proto/flowqueues.ts).
+ *   5. It gets its data sequence (the ring position) and the distance to its flow's previous packet, and is published.
  *   6. `service` lets each path pull, best first, while its window and pacer allow: lost packets before new ones.
  *   7. The packet is sealed from the ring into the train of datagrams.
  *   8. The train leaves in one send.
@@ -32,8 +32,6 @@ import { VIRTIO_BYTES } from "./wire/virtio.ts";
 
 /** Reads of the TUN in one turn, so that senders and receivers get theirs. */
 const READS_PER_TURN = 16;
-/** With several sessions the TUN cannot be left unread for one of them; each may then queue this many packets. */
-const SHARED_BACKLOG = 1024;
 /** A socket that took no more is tried again after this long. */
 const BLOCKED_FOR = MILLISECOND;
 /** An acknowledgement must fit into the smallest path. */
@@ -64,29 +62,17 @@ export class Outbound {
 
   // --- 1 to 5: the stager ---
 
-  /** Moves what waits in the TUN into the rings. True when it stopped with more to read. */
-  stage(): boolean {
+  /** Moves what waits in the TUN into the sessions. True when it stopped with more to read. */
+  stage(now: number): boolean {
     for (let i = 0; i < READS_PER_TURN; i++) {
-      if (!this.hasRoom) return false;
       const bytes = this.tun.read();
       if (bytes === 0) return false;
-      this.stageRead(bytes);
+      this.stageRead(now, bytes);
     }
     return true;
   }
 
-  /**
-   * With one session, the TUN is left unread while its ring is full: the queue then stands in the kernel. With several,
-   * one of them must not hold up the others.
-   */
-  get hasRoom(): boolean {
-    const { sessions } = this.portal;
-    if (sessions.length !== 1) return true;
-    const session = sessions[0]!;
-    return session.ring.backlog < session.backlogLimit;
-  }
-
-  private stageRead(bytes: number): void {
+  private stageRead(now: number, bytes: number): void {
     const { portal, segmenter } = this;
     if (!segmenter.load(bytes)) {
       portal.drops.count("badInner");
@@ -102,22 +88,46 @@ export class Outbound {
       portal.drops.count(session === null ? "noSession" : "tooBig", segmenter.packets);
       return;
     }
-    if (portal.sessions.length > 1 && session.ring.backlog > SHARED_BACKLOG) {
-      session.drops.count("overflow", segmenter.packets);
-      return;
-    }
-    const { ring, flows } = session;
+    const { ring, queues } = session;
     const hash = flowHash(this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES);
+    const limit = session.backlogLimit;
     for (;;) {
-      const slot = ring.reserve();
-      const length = segmenter.next(ring.block, slot + DATA_HEADER_BYTES);
-      if (length === 0) break;
-      const sequence = ring.nextPosition;
-      ring.block.view.setUint32(slot, sequence);
-      ring.block.view.setUint16(slot + 4, flows.distance(hash, sequence));
-      ring.publish(DATA_HEADER_BYTES + length, segmenter.flags);
+      // Past the queues while nothing waits in them.
+      if (queues.packets === 0 && ring.backlog < limit) {
+        const slot = ring.reserve();
+        const length = segmenter.next(ring.block, slot + DATA_HEADER_BYTES);
+        if (length === 0) break;
+        this.publish(session, slot, length, segmenter.flags, hash);
+      } else {
+        const slot = queues.reserve();
+        const length = segmenter.next(queues.blockOf(slot), queues.offsetOf(slot));
+        if (length === 0) break;
+        queues.add(now, slot, length, segmenter.flags, hash);
+      }
     }
     session.nextAt = 0;
+  }
+
+  /** Moves packets from the queues to the ring, while there is room for them. */
+  private refill(session: Session, now: number): void {
+    const { ring, queues } = session;
+    const limit = session.backlogLimit;
+    while (ring.backlog < limit) {
+      const queued = queues.take(now);
+      if (queued < 0) return;
+      const slot = ring.reserve();
+      queues.move(queued, ring.block, slot + DATA_HEADER_BYTES);
+      this.publish(session, slot, queues.lengthOf(queued), queues.flagsOf(queued), queues.hashOf(queued));
+    }
+  }
+
+  /** Numbers the packet in the reserved slot, and lets the senders have it. */
+  private publish(session: Session, slot: number, length: number, flags: number, hash: number): void {
+    const { ring, flows } = session;
+    const sequence = ring.nextPosition;
+    ring.block.view.setUint32(slot, sequence);
+    ring.block.view.setUint16(slot + 4, flows.distance(hash, sequence));
+    ring.publish(DATA_HEADER_BYTES + length, flags);
   }
 
   // --- 6 to 8: the senders ---
@@ -132,8 +142,13 @@ export class Outbound {
     session.setHoldBounds();
     session.resequencer.onTimeout(now);
     const metric = session.metricInUse;
-    for (let i = 0; i < order.length && session.hasWork; i++) {
-      if (order[i]!.metric === metric) this.pull(session, order[i]!, now);
+    for (let more = true; more; ) {
+      this.refill(session, now);
+      more = false;
+      for (let i = 0; i < order.length; i++) {
+        if (order[i]!.metric === metric && this.pull(session, order[i]!, now)) more = true;
+      }
+      more &&= session.queues.packets > 0;
     }
     session.nextAt = this.nextAt(session, metric, now);
   }
@@ -154,11 +169,16 @@ export class Outbound {
     this.flush(path, to, now);
   }
 
-  private pull(session: Session, path: Path, now: number): void {
+  /** Sends what one path may send now. True when that was something. */
+  private pull(session: Session, path: Path, now: number): boolean {
     const { ring } = session;
+    let sent = false;
     while (path.maySend(now)) {
       const position = session.take(path);
-      if (position < 0) break;
+      if (position < 0) {
+        if (session.queues.packets === 0) path.recovery.onAppLimited();
+        break;
+      }
       const length = ring.lengthOf(position);
       if (!this.fits(HEADER_BYTES + length + TAG_BYTES)) this.flush(path, path.destination, now);
       const before = this.trainBytes;
@@ -167,9 +187,11 @@ export class Outbound {
       // Lapped while it was sealed: what is in the train is torn. The packet number counts as lost.
       if (!ring.holds(position)) this.trainBytes = before;
       else path.onSent(now);
+      sent = true;
       if (path.blockedUntil > now) break;
     }
     this.flush(path, path.destination, now);
+    return sent;
   }
 
   /** Challenges, probes and acknowledgements that are due. */
@@ -182,8 +204,8 @@ export class Outbound {
     if (path.challengeDue(now)) {
       const { environment } = this.portal;
       path.onChallengeSent(now, random32(environment), random32(environment));
-      const { tokenHigh, tokenLow } = path;
-      const length = writeChallenge(this.body, 0, tokenHigh, tokenLow, path.metric, path.peerRate);
+      const { tokenHigh, tokenLow, metric, peerCongestion, peerRate } = path;
+      const length = writeChallenge(this.body, 0, tokenHigh, tokenLow, metric, peerCongestion, peerRate);
       this.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
       this.flush(path, path.challengesCandidate ? path.candidate : path.destination, now);
     }

@@ -1,5 +1,7 @@
 /** What a portal is told: the checked configuration, with every default filled in. config/parse.ts makes it from TOML. */
+
 import type { Prefix } from "../wire/address.ts";
+import type { CongestionName } from "../wire/control.ts";
 
 export interface TunnelConfig {
   /** Name of the TUN interface; at most 15 bytes. */
@@ -17,8 +19,6 @@ export interface KeysConfig {
   /** X25519 private key, 32 bytes. */
   readonly privateKey: Uint8Array;
 }
-
-export type CongestionName = "newreno" | "fixed";
 
 export interface PathConfig {
   /** Network interface to bind to, and the path's name in status and logs. */

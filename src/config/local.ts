@@ -1,6 +1,7 @@
 /** What only a local portal has: `[remote]` and every `[[path]]`. Pure. */
 import { formatEndpoint, parseAddress, parseEndpoint } from "../wire/address.ts";
-import type { CongestionName, PathConfig, RemoteConfig } from "./config.ts";
+import { CONGESTION, type CongestionName } from "../wire/control.ts";
+import type { PathConfig, RemoteConfig } from "./config.ts";
 import { type Identity, readPeerKeys } from "./identity.ts";
 import { parseRate } from "./rate.ts";
 import type { Source } from "./source.ts";
@@ -63,8 +64,8 @@ function readPath(table: Table, tunnelInterface: string | null): PathConfig | nu
   }
   const metric = table.integer("metric", 0, METRIC_MOST) ?? 0;
   const congestion = table.has("congestion")
-    ? table.word<CongestionName>("congestion", ["newreno", "fixed"])
-    : "newreno";
+    ? table.word<CongestionName>("congestion", Object.keys(CONGESTION) as CongestionName[])
+    : "bbr";
   const upBytesPerSecond = readRate(table, "up");
   const downBytesPerSecond = readRate(table, "down");
   if (congestion === "fixed") {

@@ -4,6 +4,8 @@
  *
  * Sizes are bytes of UDP payload; times are microseconds.
  */
+import type { RateSample } from "./ratesample.ts";
+
 export interface Congestion {
   readonly name: string;
   /** Bytes that may be in flight. */
@@ -16,6 +18,8 @@ export interface Congestion {
   onAcked(now: number, bytes: number, sentAt: number, rtt: number, limited: boolean): void;
   /** A packet sent at `sentAt` was lost. */
   onLost(now: number, bytes: number, sentAt: number): void;
+  /** An acknowledgement has been taken whole: what it tells of the path's rate. After its `onAcked` and `onLost`. */
+  onRate(now: number, sample: RateSample): void;
   /** The path fell silent and everything in flight was given up. */
   onTimeout(now: number): void;
 }

@@ -29,5 +29,7 @@ export class Fixed implements Congestion {
 
   onLost(_now: number, _bytes: number, _sentAt: number): void {}
 
+  onRate(): void {}
+
   onTimeout(_now: number): void {}
 }

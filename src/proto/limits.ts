@@ -61,8 +61,12 @@ export const TRAIN_PACKETS = 64;
 export const RING_SLOTS = 16_384;
 /** Time's worth of packets that may wait in the ring for a sender. */
 export const RING_BACKLOG = 4 * MILLISECOND;
-/** At least this many packets: one 64 KB segment from the TUN and a little. */
-export const RING_BACKLOG_PACKETS = 96;
+/** At least this many packets. */
+export const RING_BACKLOG_PACKETS = 4;
+/** Longest standing queue that a bulk flow may have for itself. */
+export const MAX_TARGET = 50 * MILLISECOND;
+/** Packets a session may queue in front of its ring. */
+export const MAX_QUEUED = 8192;
 
 /** Data sequences the resequencer remembers. */
 export const SEQUENCE_WINDOW = 32_768;

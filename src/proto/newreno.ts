@@ -58,6 +58,8 @@ export class NewReno implements Congestion {
     this.window = this.slowStartThreshold;
   }
 
+  onRate(): void {}
+
   /**
    * Starts small again. A silent path is cut, not congested: it may come back as it was, so the level it had is where
    * slow start ends.

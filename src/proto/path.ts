@@ -12,6 +12,7 @@
 import type { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket } from "../share/io.ts";
 import type { PathStatus } from "../share/status.ts";
+import type { CongestionName } from "../wire/control.ts";
 import type { Congestion } from "./congestion.ts";
 import {
   ANSWERS_TO_RETURN,
@@ -39,7 +40,8 @@ export interface PathSettings {
   readonly metric: number;
   readonly socket: DatagramSocket;
   readonly congestion: Congestion;
-  /** Fixed rate to tell the peer for its side, bytes per second; 0 = none. */
+  /** What to tell the peer for its side: the congestion control, and its rate in bytes per second when it is fixed. */
+  readonly peerCongestion: CongestionName;
   readonly peerRate: number;
   /** Bytes of a full-sized datagram. */
   readonly datagram: number;
@@ -56,6 +58,7 @@ export class Path {
   readonly id: number;
   readonly name: string;
   metric: number;
+  readonly peerCongestion: CongestionName;
   readonly peerRate: number;
   readonly socket: DatagramSocket;
   readonly endpoint: Endpoint;
@@ -96,6 +99,7 @@ export class Path {
     this.id = settings.id;
     this.name = settings.name;
     this.metric = settings.metric;
+    this.peerCongestion = settings.peerCongestion;
     this.peerRate = settings.peerRate;
     this.socket = settings.socket;
     this.endpoint = settings.endpoint;

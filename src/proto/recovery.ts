@@ -9,6 +9,7 @@ import { expandPacketNumber } from "../wire/datagram.ts";
 import type { Congestion } from "./congestion.ts";
 import { GRANULARITY, MAX_ACK_DELAY, PACKET_THRESHOLD, TIME_THRESHOLD } from "./limits.ts";
 import { Pacer } from "./pacer.ts";
+import { DeliveryRate } from "./ratesample.ts";
 import { Rtt } from "./rtt.ts";
 import { FREE, LOST, NO_POSITION, OUTSTANDING, SentLog } from "./sentlog.ts";
 
@@ -27,6 +28,7 @@ export class Recovery {
   readonly rtt = new Rtt();
   congestion: Congestion;
   readonly pacer: Pacer;
+  readonly rate = new DeliveryRate();
   sentPackets = 0;
   sentBytes = 0;
   ackedPackets = 0;
@@ -54,11 +56,13 @@ export class Recovery {
 
   /** Takes the next packet number for a datagram of `bytes` that leaves now. */
   onSent(now: number, bytes: number, position: number, ackEliciting: boolean): number {
+    if (ackEliciting && this.log.inFlight === 0) this.rate.onIdleSend(now);
     const packetNumber = this.log.add(now, bytes, position, ackEliciting);
     this.sentPackets++;
     this.sentBytes += bytes;
     this.pacer.onSent(bytes);
     if (ackEliciting) {
+      this.log.noteRate(packetNumber, this.rate);
       this.lastElicitingAt = now;
       this.congestion.onSent(now, bytes, this.log.inFlight);
     }
@@ -83,6 +87,11 @@ export class Recovery {
     return this.windowOpen ? this.pacer.nextAt(now, this.pacingRate) : Number.POSITIVE_INFINITY;
   }
 
+  /** There is room, and nothing to send: what is measured now is not what the path could do. */
+  onAppLimited(): void {
+    if (this.windowOpen) this.rate.onAppLimited(this.log.inFlight);
+  }
+
   /** An authentic acknowledgement. False when it is malformed or speaks of packets never sent. */
   onAck(now: number, body: Block, offset: number, length: number): boolean {
     if (!ackIsWhole(body, offset, length)) return false;
@@ -92,7 +101,8 @@ export class Recovery {
     const delay = view.getUint16(offset + 4) * ACK_DELAY_UNIT;
     const inFlight = this.log.inFlight;
     this.ptoCount = 0;
-    this.sampleRtt(now, largest, delay);
+    this.rate.begin();
+    const rtt = this.sampleRtt(now, largest, delay);
 
     let low = largest - view.getUint16(offset + 8);
     this.ackRange(now, low, largest, inFlight);
@@ -110,6 +120,8 @@ export class Recovery {
     }
     if (largest > this.largestAcked) this.largestAcked = largest;
     this.detectLosses(now);
+    this.congestion.onRate(now, this.rate.end(this.log.inFlight, rtt, this.rtt.min));
+    this.rate.sample.lost = 0;
     return true;
   }
 
@@ -155,9 +167,12 @@ export class Recovery {
     this.quietBelow = this.log.next;
   }
 
-  private sampleRtt(now: number, largest: number, delay: number): void {
-    if (largest <= this.largestAcked || largest < this.log.oldest) return;
-    if (this.log.stateOf(largest) === OUTSTANDING) this.rtt.onSample(now - this.log.timeOf(largest), delay);
+  /** The round-trip time that this acknowledgement shows; 0 when it shows none. */
+  private sampleRtt(now: number, largest: number, delay: number): number {
+    if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
+    if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
+    this.rtt.onSample(now - this.log.timeOf(largest), delay);
+    return this.rtt.latest;
   }
 
   private ackRange(now: number, low: number, high: number, inFlight: number): void {
@@ -171,6 +186,7 @@ export class Recovery {
       if (state === LOST) {
         this.onSpurious(now - sentAt, packetNumber);
       } else {
+        this.log.tellRate(now, packetNumber, this.rate);
         this.congestion.onAcked(
           now,
           this.log.sizeOf(packetNumber),
@@ -227,6 +243,7 @@ export class Recovery {
   private lose(now: number, packetNumber: number): void {
     const position = this.log.positionOf(packetNumber);
     if (packetNumber >= this.quietBelow) {
+      this.rate.onLost(this.log.sizeOf(packetNumber));
       this.congestion.onLost(now, this.log.sizeOf(packetNumber), this.log.timeOf(packetNumber));
     }
     this.log.settle(packetNumber, LOST);

@@ -6,6 +6,7 @@
  * Data sequences are 32 bits and wrap. Duplicates are dropped by data sequence. A packet that arrives after its successors
  * were let go is still delivered: late is better than lost.
  */
+import { enlarged } from "../share/arrays.ts";
 import type { Block, Copy, MakeBlock } from "../share/block.ts";
 import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_TCP, SEQUENCE_WINDOW } from "./limits.ts";
 
@@ -232,12 +233,4 @@ export class Resequencer {
       this.free = slot;
     }
   }
-}
-
-function enlarged<T extends Uint8Array | Uint16Array | Uint32Array | Int32Array | Float64Array>(
-  from: T,
-  to: T,
-): T {
-  to.set(from);
-  return to;
 }

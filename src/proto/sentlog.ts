@@ -3,6 +3,8 @@
  * A ring over packet numbers that grows (doubling) when more is in flight than it holds.
  */
 
+import type { DeliveryRate } from "./ratesample.ts";
+
 /** State of a packet number. */
 export const FREE = 0;
 export const OUTSTANDING = 1;
@@ -28,6 +30,11 @@ export class SentLog {
   private sizes = new Uint16Array(INITIAL);
   private positions = new Float64Array(INITIAL);
   private states = new Uint8Array(INITIAL);
+  // What the path had delivered when the packet left (proto/ratesample.ts).
+  private delivered = new Float64Array(INITIAL);
+  private deliveredTimes = new Float64Array(INITIAL);
+  private firstSentTimes = new Float64Array(INITIAL);
+  private limited = new Uint8Array(INITIAL);
 
   /** False when the log can take no further packet number before older ones are settled. */
   get hasRoom(): boolean {
@@ -73,6 +80,29 @@ export class SentLog {
     return this.positions[packetNumber & (this.capacity - 1)]!;
   }
 
+  /** Remembers what the path had delivered when this packet left. */
+  noteRate(packetNumber: number, rate: DeliveryRate): void {
+    const at = packetNumber & (this.capacity - 1);
+    this.delivered[at] = rate.delivered;
+    this.deliveredTimes[at] = rate.deliveredAt;
+    this.firstSentTimes[at] = rate.firstSentAt;
+    this.limited[at] = rate.isAppLimited ? 1 : 0;
+  }
+
+  /** Tells the estimator of an acknowledged packet. */
+  tellRate(now: number, packetNumber: number, rate: DeliveryRate): void {
+    const at = packetNumber & (this.capacity - 1);
+    rate.onAcked(
+      now,
+      this.sizes[at]!,
+      this.times[at]!,
+      this.delivered[at]!,
+      this.deliveredTimes[at]!,
+      this.firstSentTimes[at]!,
+      this.limited[at] === 1,
+    );
+  }
+
   /** Settles an outstanding packet as acknowledged (FREE) or LOST. */
   settle(packetNumber: number, state: typeof FREE | typeof LOST): void {
     const at = packetNumber & (this.capacity - 1);
@@ -99,24 +129,23 @@ export class SentLog {
   }
 
   private grow(): void {
-    const old = this.capacity;
-    const capacity = old * 2;
-    const times = new Float64Array(capacity);
-    const sizes = new Uint16Array(capacity);
-    const positions = new Float64Array(capacity);
-    const states = new Uint8Array(capacity);
-    for (let packetNumber = this.oldest; packetNumber < this.next; packetNumber++) {
-      const from = packetNumber & (old - 1);
-      const to = packetNumber & (capacity - 1);
-      times[to] = this.times[from]!;
-      sizes[to] = this.sizes[from]!;
-      positions[to] = this.positions[from]!;
-      states[to] = this.states[from]!;
-    }
-    this.times = times;
-    this.sizes = sizes;
-    this.positions = positions;
-    this.states = states;
+    const capacity = this.capacity * 2;
+    this.times = this.moved(this.times, new Float64Array(capacity));
+    this.sizes = this.moved(this.sizes, new Uint16Array(capacity));
+    this.positions = this.moved(this.positions, new Float64Array(capacity));
+    this.states = this.moved(this.states, new Uint8Array(capacity));
+    this.delivered = this.moved(this.delivered, new Float64Array(capacity));
+    this.deliveredTimes = this.moved(this.deliveredTimes, new Float64Array(capacity));
+    this.firstSentTimes = this.moved(this.firstSentTimes, new Float64Array(capacity));
+    this.limited = this.moved(this.limited, new Uint8Array(capacity));
     this.capacity = capacity;
+  }
+
+  /** Copies what is not settled to its place in a larger ring. */
+  private moved<T extends Float64Array | Uint16Array | Uint8Array>(from: T, to: T): T {
+    for (let packetNumber = this.oldest; packetNumber < this.next; packetNumber++) {
+      to[packetNumber & (to.length - 1)] = from[packetNumber & (from.length - 1)]!;
+    }
+    return to;
   }
 }

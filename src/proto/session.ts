@@ -7,13 +7,16 @@ import type { Endpoint } from "../share/endpoint.ts";
 import { NOTE_DONE, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
+import { TARGET } from "./codel.ts";
 import { type Environment, slotBytesFor } from "./environment.ts";
+import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
 import type { Keys } from "./keys.ts";
 import {
   MAX_HOLD_OTHER,
   MAX_HOLD_TCP,
   MAX_RESENDS,
+  MAX_TARGET,
   MILLISECOND,
   REJECT_AFTER,
   RING_BACKLOG,
@@ -32,6 +35,8 @@ export class Session {
   readonly id: Uint8Array;
   readonly ring: Ring;
   readonly flows = new FlowTable();
+  /** What waits to enter the ring. */
+  readonly queues: FlowQueues;
   readonly resequencer: Resequencer;
   readonly drops: DropCounters;
   readonly startedAt: number;
@@ -64,6 +69,7 @@ export class Session {
       RING_SLOTS,
       slotBytes,
     );
+    this.queues = new FlowQueues(environment.makeBlock, environment.copy, slotBytes, drops);
     this.resequencer = new Resequencer(sink, environment.makeBlock, environment.copy, slotBytes);
     keys.session = this;
   }
@@ -133,6 +139,9 @@ export class Session {
     const bound = 2 * slowest + 100 * MILLISECOND;
     this.resequencer.bounds[HOLD_TCP] = Math.min(bound, MAX_HOLD_TCP);
     this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
+    // A flow needs a queue of near half a round trip to fill the paths with one loss now and then (RFC 9438's 0.7);
+    // others do not wait behind it, so it may have that.
+    this.queues.codel.target = Math.min(Math.max(slowest / 4, TARGET), MAX_TARGET);
   }
 
   // --- Which packet next ---
@@ -149,7 +158,7 @@ export class Session {
   }
 
   get hasWork(): boolean {
-    return this.resends.length > 0 || this.ring.backlog > 0;
+    return this.resends.length > 0 || this.ring.backlog > 0 || this.queues.packets > 0;
   }
 
   /** The ring position of the packet to send now: lost ones first. -1 when nothing waits. */

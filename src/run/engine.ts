@@ -5,6 +5,7 @@
 import { Inbound, type Role } from "../inbound.ts";
 import { Outbound } from "../outbound.ts";
 import { Acceptor } from "../proto/acceptor.ts";
+import { Bbr } from "../proto/bbr.ts";
 import type { Congestion } from "../proto/congestion.ts";
 import { Deliverer } from "../proto/deliverer.ts";
 import { type Carrier, Dialer } from "../proto/dialer.ts";
@@ -18,12 +19,14 @@ import { Portal } from "../proto/portal.ts";
 import type { Session } from "../proto/session.ts";
 import { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket, TunDevice } from "../share/io.ts";
+import type { CongestionName } from "../wire/control.ts";
 import { VIRTIO_BYTES } from "../wire/virtio.ts";
 
 /** A path as the local's operator asked for it. */
 export interface LocalPath extends Carrier {
   readonly metric: number;
-  /** Fixed rates, bytes per second; 0 = find out. */
+  readonly congestion: CongestionName;
+  /** Bytes per second, of a fixed congestion control; otherwise 0. */
   readonly sendRate: number;
   readonly receiveRate: number;
 }
@@ -68,14 +71,13 @@ export class Engine {
       acceptor: this.acceptor,
       addPath: (now, session, pathId, socket, source) =>
         this.addPeerPath(now, session, pathId, socket, source),
-      setRate: (path, rate) => this.setRate(path, rate),
+      setCongestion: (path, name, rate) => {
+        if (path.recovery.congestion.name !== name || rateOf(path) !== rate) {
+          path.recovery.congestion = congestionFor(name, rate, path.datagram);
+        }
+      },
     };
     this.inbound = new Inbound(portal, this.outbound, this.deliverer, role);
-  }
-
-  /** True when the TUN should be read: false while the only session's ring is full. */
-  get wantsTun(): boolean {
-    return this.outbound.hasRoom;
   }
 
   /** When the next turn is due if nothing arrives. */
@@ -92,8 +94,8 @@ export class Engine {
   }
 
   /** Takes what the TUN has. True when there may be more. */
-  stage(): boolean {
-    return this.outbound.stage();
+  stage(now: number): boolean {
+    return this.outbound.stage(now);
   }
 
   /** Does what is due, and lets everything leave that may. Ends each turn. */
@@ -123,7 +125,8 @@ export class Engine {
         name: path.name,
         metric: path.metric,
         socket: path.socket,
-        congestion: congestionFor(path.sendRate, session.datagram),
+        congestion: congestionFor(path.congestion, path.sendRate, session.datagram),
+        peerCongestion: path.congestion,
         peerRate: path.receiveRate,
         datagram: session.datagram,
         endpoint: new Endpoint(makeBlock(Endpoint.size)),
@@ -150,7 +153,8 @@ export class Engine {
       name: String(pathId),
       metric: 0,
       socket,
-      congestion: congestionFor(0, session.datagram),
+      congestion: congestionFor("bbr", 0, session.datagram),
+      peerCongestion: "bbr",
       peerRate: 0,
       datagram: session.datagram,
       endpoint,
@@ -158,14 +162,16 @@ export class Engine {
       connected: false,
     });
   }
-
-  private setRate(path: Path, rate: number): void {
-    const present = path.recovery.congestion;
-    const fixed = present instanceof Fixed ? present.pacingRate() : 0;
-    if (fixed !== rate) path.recovery.congestion = congestionFor(rate, path.datagram);
-  }
 }
 
-function congestionFor(rate: number, datagram: number): Congestion {
-  return rate > 0 ? new Fixed(rate) : new NewReno(datagram);
+/** The rate a path is fixed to; 0 = none. */
+function rateOf(path: Path): number {
+  const { congestion } = path.recovery;
+  return congestion instanceof Fixed ? congestion.pacingRate() : 0;
+}
+
+/** A fixed congestion control without a rate finds it out after all. */
+function congestionFor(name: CongestionName, rate: number, datagram: number): Congestion {
+  if (name === "fixed" && rate > 0) return new Fixed(rate);
+  return name === "newreno" ? new NewReno(datagram) : new Bbr(datagram);
 }

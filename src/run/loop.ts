@@ -40,7 +40,6 @@ export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopPar
   let eventsAt = 0;
   while (!stopped()) {
     let now = micros();
-    poller.watch(tunIndex, tun.fd, engine.wantsTun);
     const wait = more ? 0 : Math.min(Math.max(engine.nextAt - now, 0), EVENT_LOOP_EVERY);
     poller.wait(wait);
     if (poller.failed(tunIndex)) return false;
@@ -49,7 +48,7 @@ export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopPar
     for (let i = 0; i < sockets.length; i++) {
       if (poller.readable(tunIndex + 1 + i) && engine.receive(now, i)) more = true;
     }
-    if (poller.readable(tunIndex) && engine.stage()) more = true;
+    if (poller.readable(tunIndex) && engine.stage(now)) more = true;
     engine.service(now);
     if (now >= tickAt) {
       tickAt = now + TICK;

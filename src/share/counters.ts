@@ -21,6 +21,7 @@ export const DROPS = [
   "noRoute", // destination belongs to no peer
   "tooBig", // larger than the tunnel's MTU
   "overflow", // queue full
+  "queueDelay", // waited too long: told to slow down (CoDel)
   "expired", // lost, and sent again as often as is useful
 ] as const;
 

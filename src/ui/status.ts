@@ -23,6 +23,7 @@ const DROP_WORDS: Readonly<Record<Drop, string>> = {
   noRoute: "for no peer",
   tooBig: "larger than the MTU",
   overflow: "beyond a full queue",
+  queueDelay: "queued too long",
   expired: "lost too often",
 };
 

@@ -41,7 +41,7 @@ describe("what is right", () => {
       paths: ["eth0", "wwan0"].map((name) => ({
         interface: name,
         metric: 0,
-        congestion: "newreno",
+        congestion: "bbr",
         upBytesPerSecond: null,
         downBytesPerSecond: null,
       })),

@@ -43,6 +43,7 @@ function makePath(now = 0, connected = false): Path {
       metric: 0,
       socket: nowhere,
       congestion: new NewReno(D),
+      peerCongestion: "bbr",
       peerRate: 0,
       datagram: D,
       endpoint: endpoint(1000),

@@ -167,6 +167,7 @@ const LOSES = [
   "noRoute",
   "tooBig",
   "overflow",
+  "queueDelay",
   "expired",
 ] as const;
 

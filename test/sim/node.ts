@@ -127,7 +127,7 @@ export class Node {
       this.world.ledger.refuse(bytes);
       return false;
     }
-    if (this.engine.wantsTun) this.wake();
+    this.wake();
     return true;
   }
 
@@ -142,11 +142,11 @@ export class Node {
       for (let i = 0; i < this.sockets.length; i++) {
         if (this.sockets[i]!.waiting > 0 && engine.receive(now, i)) more = true;
       }
-      if (tun.waiting > 0 && engine.wantsTun && engine.stage()) more = true;
+      if (tun.waiting > 0 && engine.stage(now)) more = true;
       world.checker.before(this);
       engine.service(now);
       world.checker.after(this);
-      if (tun.waiting > 0 && engine.wantsTun) more = true;
+      if (tun.waiting > 0) more = true;
     }
   }
 
@@ -243,6 +243,7 @@ function localPaths(local: LocalPlan, sockets: readonly FakeSocket[]): LocalPath
     name: `path${i}`,
     socket: sockets[i]!,
     metric: path.metric ?? 0,
+    congestion: path.congestion ?? ((path.sendRate ?? path.receiveRate ?? 0) > 0 ? "fixed" : "bbr"),
     sendRate: path.sendRate ?? 0,
     receiveRate: path.receiveRate ?? 0,
   }));

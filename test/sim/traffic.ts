@@ -1,4 +1,4 @@
-/** The hosts behind the portals: UDP and ICMP at a rate, and bulk transfers by a plain TCP (RFC 5681, 6298, 6675). */
+/** The hosts behind the portals: UDP and ICMP at a rate, and bulk transfers by a plain TCP (RFC 5681, 6298, 6675, 9438). */
 import type { LineSettings } from "../../src/lab/line.ts";
 import {
   type ChecksumMode,
@@ -97,6 +97,45 @@ export class Datagrams {
   }
 }
 
+/** Echo requests upwards at a steady rate, each answered at once, and how long the way there and back took. */
+export class Ping {
+  sent = 0;
+  readonly times: number[] = [];
+  private readonly world: World;
+  private readonly there: Flow;
+  private readonly back: Flow;
+  private readonly every: number;
+  private stopped = false;
+
+  constructor(world: World, perSecond: number) {
+    this.world = world;
+    this.every = SECOND / perSecond;
+    const local = world.locals[0]!;
+    this.there = new Flow(settingsOf(world, { upwards: true }, ICMP), world.remote.name);
+    this.back = new Flow(settingsOf(world, { upwards: false }, ICMP), local.name);
+    // Answers come in any order, but each is the answer to one request.
+    const asked = new Map<number, number>();
+    this.there.onPacket = (entry, now) => {
+      asked.set(this.back.made, entry.at);
+      world.remote.send(world.ledger.make(this.back, now, [56]));
+    };
+    this.back.onPacket = (entry, now) => this.times.push(now - asked.get(entry.index)!);
+    this.send();
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private send(): void {
+    const { world } = this;
+    if (this.stopped) return;
+    this.sent++;
+    world.locals[0]!.send(world.ledger.make(this.there, world.now, [56]));
+    world.after(this.every, () => this.send());
+  }
+}
+
 export interface DatagramPlan extends FlowPlan {
   readonly perSecond: number;
   /** Payload bytes, 8 or more. */
@@ -114,6 +153,8 @@ export interface StreamPlan extends FlowPlan {
   /** False: one packet per read of the TUN, as without TSO. */
   readonly segments?: boolean;
   readonly segmentBytes?: number;
+  /** Grows by CUBIC (RFC 9438), as today's kernels do, instead of by RFC 5681. */
+  readonly cubic?: boolean;
   readonly startAt?: number;
 }
 
@@ -145,6 +186,9 @@ export class Stream {
   private highest: number;
   private window: number;
   private threshold = Number.POSITIVE_INFINITY;
+  /** CUBIC: the window before the last reduction, and when that was. */
+  private windowBefore = 0;
+  private reducedAt = 0;
   private recover = -1;
   private repairedAt = Number.NEGATIVE_INFINITY;
   private undo: { window: number; threshold: number; end: number } | null = null;
@@ -264,8 +308,10 @@ export class Stream {
     if (this.unacked >= this.highest || this.abandoned) return;
     this.timeouts++;
     this.undo = { window: this.window, threshold: this.threshold, end: this.unacked + this.size };
+    this.windowBefore = this.window;
+    this.reducedAt = this.world.now;
     // Before the first acknowledgement there is no level to remember: a lost SYN would have lowered none either.
-    if (this.unacked > this.first) this.threshold = Math.max(this.window / 2, 2 * this.size);
+    if (this.unacked > this.first) this.threshold = Math.max(this.window * this.remainder, 2 * this.size);
     this.window = this.size;
     this.rto = Math.min(this.rto * 2, 2 * SECOND);
     this.timedSequence = -1;
@@ -280,7 +326,9 @@ export class Stream {
     if (acknowledged > this.unacked) this.advance(now, acknowledged);
     if (missing !== undefined && acknowledged === this.unacked) {
       if (this.recover < 0 && missing.above >= 3) {
-        this.threshold = Math.max(this.window / 2, 2 * this.size);
+        this.windowBefore = this.window;
+        this.reducedAt = now;
+        this.threshold = Math.max(this.window * this.remainder, 2 * this.size);
         this.window = this.threshold;
         this.recover = this.highest;
         this.next = this.highest;
@@ -306,11 +354,30 @@ export class Stream {
     this.undo = null;
     if (this.recover >= 0 && acknowledged >= this.recover) this.recover = -1;
     if (this.recover < 0) {
-      const growth = this.window < this.threshold ? bytes : (this.size * bytes) / this.window;
+      const growth = this.window < this.threshold ? bytes : this.growth(now, bytes);
       this.window = Math.min(this.window + growth, MAX_WINDOW);
     }
     this.timerAt = Number.POSITIVE_INFINITY;
     if (this.unacked < this.highest) this.arm();
+  }
+
+  /** What a loss leaves of the window. */
+  private get remainder(): number {
+    return this.plan.cubic === true ? 0.7 : 0.5;
+  }
+
+  /** Growth of the window in congestion avoidance, in bytes, for so many acknowledged. */
+  private growth(now: number, bytes: number): number {
+    const perWindow = bytes / this.window;
+    if (this.plan.cubic !== true) return this.size * perWindow;
+    // RFC 9438 section 4.2: W(t) = C (t - K)^3 + W_max, in segments and seconds.
+    const most = this.windowBefore / this.size;
+    // Rounded, because machines differ in the last digit of a cube root.
+    const k = Math.round(1e6 * Math.cbrt((most * (1 - this.remainder)) / 0.4)) / 1e6;
+    const t = (now + this.srtt - this.reducedAt) / SECOND - k;
+    const target = Math.min((0.4 * t * t * t + most) * this.size, 1.5 * this.window);
+    // Section 4.3: never slower than a flow of RFC 5681 with the same reduction.
+    return Math.max(target - this.window, 0.53 * this.size) * perWindow;
   }
 
   /** Sends what is missing, all of it once per round trip. */

@@ -4,10 +4,12 @@
  *
  * One seed decides everything, so a run that failed can be run again.
  */
+
 import { Line, type LineSettings } from "../../src/lab/line.ts";
 import { type Random, seededRandom } from "../../src/lab/random.ts";
 import type { Endpoint } from "../../src/share/endpoint.ts";
 import { endpointOf } from "../../src/sys/udp.ts";
+import type { CongestionName } from "../../src/wire/control.ts";
 import { Checker } from "./checker.ts";
 import { endpointKey, FakeSocket } from "./fakes.ts";
 import { Ledger } from "./inner.ts";
@@ -26,6 +28,8 @@ export interface PathPlan {
   readonly up?: Partial<LineSettings>;
   readonly down?: Partial<LineSettings>;
   readonly metric?: number;
+  /** Default: bbr, or fixed where a rate is given. */
+  readonly congestion?: CongestionName;
   /** Fixed rates, bytes per second. */
   readonly sendRate?: number;
   readonly receiveRate?: number;

@@ -1,0 +1,356 @@
+/**
+ * BBR (draft-ietf-ccwg-bbr, BBRv3's model): keeps the greatest delivery rate and the smallest round-trip time seen, sends
+ * at that rate, and keeps little more in flight than their product, so that no queue stands in the path. Loss is no
+ * signal by itself: random loss up to LOSS_THRESHOLD changes nothing; more says that the path's queue overflows.
+ *
+ *   startup -- rate grows no more --> drain -- queue gone --> down -> cruise -> refill -> up -> down ...
+ *                                                             (any) -- min RTT too old --> probeRtt
+ *
+ * Where it differs from the draft, and why, stands at the constant. Bytes, bytes per second, microseconds.
+ */
+import type { Congestion } from "./congestion.ts";
+import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
+import type { RateSample } from "./ratesample.ts";
+
+type State = "startup" | "drain" | "down" | "cruise" | "refill" | "up" | "probeRtt";
+
+/** Draft section 2.4: 2/ln 2 would double the rate each round; 2.77 fills the pipe in as many rounds with less queue. */
+const STARTUP_GAIN = 2.77;
+const DRAIN_GAIN = 0.5;
+/** The draft says 0.9. What probing has queued is to be gone soon, because others wait behind it. */
+const DOWN_GAIN = 0.75;
+/** Where the delay varies, what is in flight never falls to rate times min RTT: draining ends after so many of them. */
+const DOWN_ROUND_TRIPS = 3;
+const DOWN_TIME = 50 * MILLISECOND;
+/**
+ * Not in the draft: of a short round trip the rate is measured over few packets, and the greatest of many such samples is
+ * more than 1 % too high. While cruising with so much more in flight than fills the pipe, a little less is sent.
+ */
+const QUEUE_SHARE = 1.1;
+const QUEUE_GAIN = 0.95;
+/** Rounds after which draining ends in any case. */
+const DRAIN_ROUNDS = 6;
+const UP_GAIN = 1.25;
+const WINDOW_GAIN = 2;
+/** Draft: 1 % of margin, so that the queue drains on average. */
+const PACING_MARGIN = 0.99;
+/** Startup ends when the rate has not grown by a quarter in three rounds. */
+const FULL_GROWTH = 1.25;
+const FULL_ROUNDS = 3;
+/** Share of a round's bytes whose loss means a full queue. The draft says 2 %; cellular and Wi-Fi paths lose more at random. */
+const LOSS_THRESHOLD = 0.1;
+/**
+ * So many standard deviations above it, because a round of few packets may lose a third of them by chance: without this,
+ * 8 % of random loss would be taken for a full queue again and again.
+ */
+const LOSS_DEVIATIONS = 2;
+const LOSS_BETA = 0.7;
+/** The draft waits 2 to 3 s between probes; a tunnel that is to follow a rate within seconds cannot. */
+const CRUISE_TIME = 800 * MILLISECOND;
+const CRUISE_ROUND_TRIPS = 3;
+/**
+ * Min RTT is forgotten after 10 s; every 5 s the pipe is drained to see it, unless it was seen anyway: a sample within
+ * 5 % of it will do, for a clock of microseconds shows hardly ever the very same.
+ */
+const MIN_RTT_LIFETIME = 10 * SECOND;
+const MIN_RTT_SLACK = 1.05;
+const PROBE_RTT_INTERVAL = 5 * SECOND;
+const PROBE_RTT_TIME = 200 * MILLISECOND;
+const PROBE_RTT_ROUNDS = 2;
+const PROBE_RTT_GAIN = 0.5;
+/**
+ * Acknowledgements are some milliseconds apart (proto/reception.ts), and timers late by one or two: without this much
+ * more in flight a path of tiny delay would stand still between them.
+ */
+const ACK_BUDGET = 4 * MILLISECOND;
+/** Rounds at clearly less than the known rate, with the pipe full, after which the known rate is wrong (not in the draft). */
+const SLOW_ROUNDS = 3;
+const SLOW_SHARE = 0.75;
+/** One round suffices when its least RTT is so many times the known one: a queue stands, or the way has become longer. */
+const QUEUE_RTT = 2;
+
+export class Bbr implements Congestion {
+  readonly name = "bbr";
+  state: State = "startup";
+  minRtt = Number.POSITIVE_INFINITY;
+  private readonly datagram: number;
+  // The greatest rate of this probing cycle and of the one before.
+  private rateNow = 0;
+  private rateBefore = 0;
+  private minRttAt = 0;
+  private probeRttMin = Number.POSITIVE_INFINITY;
+  private probeRttEnd = 0;
+  private stateSince = 0;
+  private roundEnd = 0;
+  private roundLost = 0;
+  private roundAcked = 0;
+  private roundRate = 0;
+  private roundRtt = Number.POSITIVE_INFINITY;
+  private rtt = 0;
+  private roundLimited = true;
+  private slowRounds = 0;
+  private roundsInState = 0;
+  private fullRate = 0;
+  private fullRounds = 0;
+  private filled = false;
+  private inFlightHigh = Number.POSITIVE_INFINITY;
+  private inFlight = 0;
+
+  /** `datagram`: bytes of a full-sized datagram. */
+  constructor(datagram: number) {
+    this.datagram = datagram;
+  }
+
+  /** The path's rate as known now; 0 before the first sample. */
+  get rate(): number {
+    return Math.max(this.rateNow, this.rateBefore);
+  }
+
+  get window(): number {
+    const least = 4 * this.datagram;
+    if (this.rate === 0) return INITIAL_WINDOW_PACKETS * this.datagram;
+    if (this.state === "probeRtt") return Math.max(PROBE_RTT_GAIN * this.product, least);
+    const window = WINDOW_GAIN * this.product + 3 * this.datagram;
+    return Math.max(
+      Math.min(window, this.inFlightHigh),
+      this.filled ? least : INITIAL_WINDOW_PACKETS * this.datagram,
+    );
+  }
+
+  /** While the rate is not known, at least what the initial window gives; later a little, so that it can be learnt anew. */
+  pacingRate(srtt: number): number {
+    const packets = this.filled ? 2 : STARTUP_GAIN * INITIAL_WINDOW_PACKETS;
+    const least = (packets * this.datagram * SECOND) / Math.max(srtt, MILLISECOND);
+    return Math.max(this.pacingGain * PACING_MARGIN * this.rate, least);
+  }
+
+  onSent(now: number, _bytes: number, inFlight: number): void {
+    this.inFlight = inFlight;
+    if (this.stateSince === 0) this.enter(now, this.state);
+  }
+
+  onAcked(): void {}
+
+  onLost(): void {}
+
+  /** The path was silent. Its rate may be what it was, so it is tried from below. */
+  onTimeout(now: number): void {
+    this.rateNow = this.rate / 4;
+    this.rateBefore = 0;
+    this.inFlightHigh = Number.POSITIVE_INFINITY;
+    this.fullRate = 0;
+    this.fullRounds = 0;
+    this.filled = false;
+    this.slowRounds = 0;
+    this.enter(now, "startup");
+  }
+
+  onRate(now: number, sample: RateSample): void {
+    this.inFlight = sample.inFlight;
+    this.roundLost += sample.lost;
+    this.roundAcked += sample.acked;
+    this.learnRtt(now, sample.rtt);
+    this.learnRate(sample);
+    if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
+    this.step(now);
+  }
+
+  private get pacingGain(): number {
+    switch (this.state) {
+      case "startup":
+        return STARTUP_GAIN;
+      case "drain":
+        return DRAIN_GAIN;
+      case "down":
+        return DOWN_GAIN;
+      case "up":
+        return UP_GAIN;
+      case "cruise":
+        return this.inFlight > this.pipeAndSlack ? QUEUE_GAIN : 1;
+      default:
+        return 1;
+    }
+  }
+
+  /** Rate times min RTT: the least in flight that fills the path. */
+  private get pipe(): number {
+    return (this.rate * Math.min(this.minRtt, SECOND)) / SECOND;
+  }
+
+  /** The same with what acknowledgements need to arrive. */
+  private get product(): number {
+    return this.pipe + (this.rate * ACK_BUDGET) / SECOND;
+  }
+
+  /** More in flight than this is a queue: not packets in bursts, nor timers that are late. */
+  private get pipeAndSlack(): number {
+    return QUEUE_SHARE * this.pipe + 2 * this.datagram + (this.rate * MILLISECOND) / SECOND;
+  }
+
+  private learnRtt(now: number, rtt: number): void {
+    if (rtt <= 0) return;
+    this.rtt = rtt;
+    this.roundRtt = Math.min(this.roundRtt, rtt);
+    if (this.state === "probeRtt") this.probeRttMin = Math.min(this.probeRttMin, rtt);
+    if (rtt < this.minRtt || now - this.minRttAt > MIN_RTT_LIFETIME) this.minRtt = rtt;
+    if (rtt <= this.minRtt * MIN_RTT_SLACK) this.minRttAt = now;
+  }
+
+  private learnRate(sample: RateSample): void {
+    if (sample.rate === 0) return;
+    if (sample.rate >= this.rate || !sample.appLimited) {
+      this.rateNow = Math.max(this.rateNow, sample.rate);
+      this.roundRate = Math.max(this.roundRate, sample.rate);
+    }
+    if (!sample.appLimited) this.roundLimited = false;
+  }
+
+  private endRound(now: number, sample: RateSample): void {
+    this.roundEnd = sample.delivered;
+    this.roundsInState++;
+    if (this.state === "startup") this.judgeStartup();
+    else if (this.overflows) this.onOverflow(now);
+    this.judgeSlowness(now);
+    this.roundLost = 0;
+    this.roundAcked = 0;
+    this.roundRate = 0;
+    this.roundRtt = Number.POSITIVE_INFINITY;
+    this.roundLimited = true;
+  }
+
+  /** This round lost more than chance explains. */
+  private get overflows(): boolean {
+    const packets = Math.max((this.roundLost + this.roundAcked) / this.datagram, 1);
+    const deviation = Math.sqrt((LOSS_THRESHOLD * (1 - LOSS_THRESHOLD)) / packets);
+    return this.roundLost / this.datagram > (LOSS_THRESHOLD + LOSS_DEVIATIONS * deviation) * packets;
+  }
+
+  private judgeStartup(): void {
+    if (this.overflows) {
+      this.fullRounds = FULL_ROUNDS;
+    } else if (this.roundLimited) {
+      return;
+    } else if (this.rate >= this.fullRate * FULL_GROWTH) {
+      this.fullRate = this.rate;
+      this.fullRounds = 0;
+    } else {
+      this.fullRounds++;
+    }
+    this.filled = this.fullRounds >= FULL_ROUNDS;
+  }
+
+  /** Too much was lost: the path's queue is full, or its rate has dropped. */
+  private onOverflow(now: number): void {
+    this.inFlightHigh = Math.max(this.product, LOSS_BETA * Math.min(this.window, this.inFlightHigh));
+    if (this.isSlow) this.forgetRate(this.roundRate);
+    if (this.state === "up") this.enter(now, "down");
+  }
+
+  /**
+   * With enough to send, round after round delivers less than believed: the path has become slower. If the RTT has grown
+   * too, then either a queue stands or the way has become longer and the window is too small for it. To find out which,
+   * the path is drained.
+   */
+  private judgeSlowness(now: number): void {
+    // While draining, less is sent than the path takes.
+    if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
+    this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
+    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
+    if (this.slowRounds > 0 && queued) {
+      this.forgetRate(this.roundRate);
+      this.enterProbeRtt(now);
+    } else if (this.slowRounds >= SLOW_ROUNDS) {
+      this.forgetRate(this.roundRate);
+    }
+  }
+
+  /** This round had enough to send, and delivered clearly less than the known rate. */
+  private get isSlow(): boolean {
+    return !this.roundLimited && this.roundRate > 0 && this.roundRate < SLOW_SHARE * this.rate;
+  }
+
+  private forgetRate(rate: number): void {
+    this.rateNow = rate;
+    this.rateBefore = rate;
+    this.slowRounds = 0;
+  }
+
+  /** The states' transitions. */
+  private step(now: number): void {
+    const elapsed = now - this.stateSince;
+    switch (this.state) {
+      case "startup":
+        if (this.filled) this.enter(now, "drain");
+        return;
+      case "drain":
+        if (this.inFlight <= this.pipe || this.roundsInState >= DRAIN_ROUNDS) this.enter(now, "down");
+        return;
+      case "down":
+        if (this.inFlight <= this.pipe || elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME))
+          this.enter(now, "cruise");
+        this.mayProbeRtt(now);
+        return;
+      case "cruise":
+        if (elapsed > Math.max(CRUISE_TIME, CRUISE_ROUND_TRIPS * this.minRtt)) this.enter(now, "refill");
+        this.mayProbeRtt(now);
+        return;
+      case "refill":
+        if (this.roundsInState >= 1) this.enter(now, "up");
+        return;
+      case "up":
+        this.raise();
+        // Long enough for the greater rate to be seen, and as long as it goes on growing.
+        if (this.hasQueued) this.enter(now, "down");
+        else if (this.roundsInState >= 4 && this.rateNow < this.rateBefore * 1.05) this.enter(now, "down");
+        return;
+      case "probeRtt":
+        this.inProbeRtt(now);
+    }
+  }
+
+  /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
+  private get hasQueued(): boolean {
+    if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * this.pipe) return false;
+    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt;
+  }
+
+  /** While probing upwards, the bound that an overflow has set is raised again. */
+  private raise(): void {
+    if (this.inFlight >= this.inFlightHigh - this.datagram)
+      this.inFlightHigh += this.datagram * Math.max(1, this.roundsInState);
+  }
+
+  private mayProbeRtt(now: number): void {
+    if (now - this.minRttAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
+  }
+
+  private enterProbeRtt(now: number): void {
+    this.probeRttEnd = 0;
+    this.probeRttMin = Number.POSITIVE_INFINITY;
+    this.enter(now, "probeRtt");
+  }
+
+  private inProbeRtt(now: number): void {
+    if (this.probeRttEnd === 0) {
+      if (this.inFlight > this.window) return;
+      this.probeRttEnd = now + PROBE_RTT_TIME;
+      return;
+    }
+    if (now < this.probeRttEnd || this.roundsInState < PROBE_RTT_ROUNDS) return;
+    if (Number.isFinite(this.probeRttMin)) this.minRtt = this.probeRttMin;
+    this.minRttAt = now;
+    this.enter(now, this.filled ? "cruise" : "startup");
+  }
+
+  private enter(now: number, state: State): void {
+    this.state = state;
+    this.stateSince = now;
+    this.roundsInState = 0;
+    if (state === "down") {
+      // A probing cycle ends: rates are remembered over two of them.
+      if (this.rateNow === 0) return;
+      this.rateBefore = this.rateNow;
+      this.rateNow = 0;
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * CoDel (RFC 8289): drops or marks a queue's packets when even the shortest wait of an interval was too long. One
+ * object for many queues: the state of each stands in arrays, by its number. Times in microseconds.
+ */
+import { MILLISECOND } from "./limits.ts";
+
+/** RFC 8289 section 4.3: 5 ms of standing queue are acceptable; an interval covers the round trip of most flows. */
+export const TARGET = 5 * MILLISECOND;
+export const INTERVAL = 100 * MILLISECOND;
+
+export class Codel {
+  /** Wait that is acceptable; larger for slow lines and long round trips (the session sets it). */
+  target = TARGET;
+  private readonly firstAbove: Float64Array;
+  private readonly dropNext: Float64Array;
+  private readonly count: Uint32Array;
+  private readonly lastCount: Uint32Array;
+  private readonly dropping: Uint8Array;
+
+  constructor(queues: number) {
+    this.firstAbove = new Float64Array(queues);
+    this.dropNext = new Float64Array(queues);
+    this.count = new Uint32Array(queues);
+    this.lastCount = new Uint32Array(queues);
+    this.dropping = new Uint8Array(queues);
+  }
+
+  /**
+   * The packet at the head of a queue has waited for `sojourn` and `backlog` bytes wait in the queue, itself included.
+   * True: drop or mark it (and, when it was dropped, ask for the next).
+   */
+  drops(queue: number, now: number, sojourn: number, backlog: number, packet: number): boolean {
+    const above = this.isAbove(queue, now, sojourn, backlog <= packet);
+    if (this.dropping[queue] === 1) {
+      if (!above) {
+        this.dropping[queue] = 0;
+        return false;
+      }
+      if (now < this.dropNext[queue]!) return false;
+      this.count[queue]!++;
+      this.dropNext[queue] = this.next(this.dropNext[queue]!, this.count[queue]!);
+      return true;
+    }
+    if (!above) return false;
+    this.dropping[queue] = 1;
+    // RFC 8289 section 4.3: begin near the rate that controlled the queue the last time, if that was a moment ago.
+    const delta = this.count[queue]! - this.lastCount[queue]!;
+    const recent = now - this.dropNext[queue]! < 16 * INTERVAL;
+    this.count[queue] = delta > 1 && recent ? delta : 1;
+    this.lastCount[queue] = this.count[queue]!;
+    this.dropNext[queue] = this.next(now, this.count[queue]!);
+    return true;
+  }
+
+  /** The queue has run empty. */
+  onEmpty(queue: number): void {
+    this.firstAbove[queue] = 0;
+    this.dropping[queue] = 0;
+  }
+
+  private isAbove(queue: number, now: number, sojourn: number, last: boolean): boolean {
+    if (sojourn < this.target || last) {
+      this.firstAbove[queue] = 0;
+      return false;
+    }
+    if (this.firstAbove[queue] === 0) {
+      this.firstAbove[queue] = now + INTERVAL;
+      return false;
+    }
+    return now >= this.firstAbove[queue]!;
+  }
+
+  private next(from: number, count: number): number {
+    return from + INTERVAL / Math.sqrt(count);
+  }
+}
