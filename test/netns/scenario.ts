@@ -15,8 +15,8 @@ const SECOND = 1000;
 /** Seconds until a test that hangs is ended: what it waits for has shorter deadlines of its own. */
 const PATIENCE = 90;
 
-/** Two busy processes beside it on two cores cost a flow over two paths a sixth of its rate; so, nothing. */
-const AHEAD = ["nice", "-n", "-10"];
+/** Before other work: two busy processes on two cores cost a flow over two paths a sixth of its rate. */
+const AHEAD = ["nice", "-n", "-20"];
 
 /** `file`: import.meta.path of the test's own. Needs root, iproute2 and util-linux. */
 export function scenario(
