@@ -138,8 +138,6 @@ export class Bbr implements Congestion {
     this.rateNow = this.rate / 4;
     this.rateBefore = 0;
     this.inFlightHigh = Number.POSITIVE_INFINITY;
-    this.fullRate = 0;
-    this.fullRounds = 0;
     this.filled = false;
     this.slowRounds = 0;
     this.enter(now, "startup");
@@ -346,7 +344,10 @@ export class Bbr implements Congestion {
     this.state = state;
     this.stateSince = now;
     this.roundsInState = 0;
-    if (state === "down") {
+    if (state === "startup") {
+      this.fullRate = 0;
+      this.fullRounds = 0;
+    } else if (state === "down") {
       // A probing cycle ends: rates are remembered over two of them.
       if (this.rateNow === 0) return;
       this.rateBefore = this.rateNow;

@@ -1,10 +1,13 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { FlowQueues } from "../../src/proto/flowqueues.ts";
 import { MAX_QUEUED, MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { type Block, plainBlock, plainCopy } from "../../src/share/block.ts";
 import { DropCounters } from "../../src/share/counters.ts";
 import { referenceSum } from "../wire/packets.ts";
+
+/** A slow machine takes its time. */
+setDefaultTimeout(120_000);
 
 const SLOT = 1500;
 /** Bytes a flow may send in its turn (src/proto/flowqueues.ts). */

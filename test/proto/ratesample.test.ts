@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Congestion } from "../../src/proto/congestion.ts";
 import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { DeliveryRate, type RateSample } from "../../src/proto/ratesample.ts";
@@ -7,6 +7,9 @@ import { Recovery } from "../../src/proto/recovery.ts";
 import { NO_POSITION } from "../../src/proto/sentlog.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { Bottleneck, D, megabits, path } from "./bottleneck.ts";
+
+/** Virtual time passes faster than ours, but not on every machine. */
+setDefaultTimeout(120_000);
 
 /** Sends at one rate whatever happens, and keeps every sample. */
 class Watcher implements Congestion {
