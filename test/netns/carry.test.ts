@@ -4,6 +4,7 @@ import type { Direction } from "../../src/lab/command.ts";
 import { type Family, pathAddress } from "../../src/lab/namespaces.ts";
 import { overheadBytes } from "../../src/lab/portals.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
+import type { Drop } from "../../src/share/counters.ts";
 import { scenario } from "./scenario.ts";
 import { echoDatagrams, iperf3, pings, transfer } from "./traffic.ts";
 
@@ -13,6 +14,9 @@ const paths: PathOptions[] = [
 ];
 
 const MEGABYTE = 1_000_000;
+
+/** Drops that full lines and queues lead to, or an acknowledgement that is late on a busy machine. */
+const ORDINARY: readonly string[] = ["duplicate", "expired", "queueDelay"] satisfies Drop[];
 
 for (const outer of [4, 6] as const) {
   scenario(import.meta.path, `carries IPv4 and IPv6 over IPv${outer}`, { paths }, async (lab) => {
@@ -36,9 +40,8 @@ for (const outer of [4, 6] as const) {
     for (const side of ["local", "remote"] as const) {
       const { cipher, sessions } = (await lab.status(side))!;
       expect(sessions[0]!.suite).toBe(cipher);
-      // Lines that overflow lose packets, some more than once; and an acknowledgement may be late on a busy machine.
-      const { duplicate: _, expired: __, ...drops } = sessions[0]!.drops;
-      expect(drops).toEqual({});
+      const drops = Object.keys(sessions[0]!.drops).filter((reason) => !ORDINARY.includes(reason));
+      expect(drops).toEqual([]);
     }
   });
 }

@@ -227,8 +227,10 @@ scenario(
     const delivered = await pingsDelivered(lab);
     const before = await drops(lab);
     const forged = ["-c", "5", "-i", "0.02", "-W", "1"];
-    await lab.exec("client", ["ping", "-I", "10.99.0.1", ...forged, ADDRESSES.server[4]]);
-    await lab.exec("client", ["ping", "-I", "fd99::1", ...forged, ADDRESSES.server[6]]);
+    await Promise.all([
+      lab.exec("client", ["ping", "-I", "10.99.0.1", ...forged, ADDRESSES.server[4]]),
+      lab.exec("client", ["ping", "-I", "fd99::1", ...forged, ADDRESSES.server[6]]),
+    ]);
     await waitForDrops(lab, before, 10);
     expect(await droppedSince(lab, before)).toEqual({ badSource: 10 });
     expect(await pingsDelivered(lab)).toBe(delivered);
