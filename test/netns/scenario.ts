@@ -15,8 +15,11 @@ const SECOND = 1000;
 /** Seconds until a test that hangs is ended: what it waits for has shorter deadlines of its own. */
 const PATIENCE = 90;
 
-/** Before other work: two busy processes on two cores cost a flow over two paths a sixth of its rate. */
-const AHEAD = ["nice", "-n", "-20"];
+/**
+ * One at a time on this machine, whoever else runs these tests, and before other work: two busy processes on two cores
+ * cost a flow over two paths a sixth of its rate.
+ */
+const ALONE = ["flock", "--no-fork", "/dev/net/tun", "nice", "-n", "-20"];
 
 /** `file`: import.meta.path of the test's own. Needs root, iproute2 and util-linux. */
 export function scenario(
@@ -26,14 +29,14 @@ export function scenario(
   body: (lab: Lab) => Promise<void>,
 ): void {
   if (insideLab()) test(name, () => withLab(options, body), PATIENCE * SECOND);
-  else test.skipIf(needsRoot)(`${name} (needs root)`, () => runInside(file, name), (PATIENCE + 15) * SECOND);
+  else test.skipIf(needsRoot)(`${name} (needs root)`, () => runInside(file, name), 2 * PATIENCE * SECOND);
 }
 
 async function runInside(file: string, name: string): Promise<void> {
   const path = `./${relative(process.cwd(), file)}`;
   const only = `^ *${name.replace(/[^\w ]/g, "\\$&")}$`;
   const { code, stdout, stderr } = await enterLab(
-    [...AHEAD, process.execPath, "test", path, "-t", only],
+    [...ALONE, process.execPath, "test", path, "-t", only],
     "pipe",
   );
   const lines = stdout.split("\n").filter((line) => line !== "" && !line.startsWith("bun test v"));
