@@ -35,6 +35,32 @@ interface Totals {
   skipped: number;
 }
 
+/** What was printed about each failed test, shown once more at the end, where nobody has to look for it. */
+const failures: string[] = [];
+
+/** Lines that end what was printed about a test: its own verdict, or the one before it. */
+const VERDICT = /^\((pass|fail|skip|todo)\)/;
+/** So much is shown again of each failed test. */
+const FAILURE_LINES = 60;
+
+/** Shows what `stream` brings as it comes, and keeps what belongs to failed tests. */
+async function show(stream: ReadableStream<Uint8Array>, group: string): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  let about: string[] = [];
+  for await (const bytes of stream) {
+    process.stdout.write(bytes);
+    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      about.push(line);
+      const verdict = VERDICT.exec(line)?.[1];
+      if (verdict === "fail") failures.push(`--- ${group}`, ...about.slice(-FAILURE_LINES));
+      if (verdict !== undefined) about = [];
+    }
+  }
+}
+
 function groupOf(file: string): string {
   const folder = file.split("/")[1]!;
   return GROUPS.some((group) => group.name === folder) ? folder : "units";
@@ -64,11 +90,13 @@ async function runGroup(group: Group, files: readonly string[], reportPath: stri
   );
   if (group.quiet) command.push("--only-failures");
   const child = Bun.spawn(command, {
-    stdio: ["ignore", "inherit", "inherit"],
+    stdio: ["ignore", "pipe", "pipe"],
     timeout: group.minutes * 60_000,
     killSignal: "SIGTERM",
   });
+  const shown = Promise.all([show(child.stdout, group.name), show(child.stderr, group.name)]);
   const exitCode = await child.exited;
+  await shown;
   const report = await readReport(reportPath);
   const totals = { passed: 0, failed: attribute(report, "failures"), skipped: attribute(report, "skipped") };
   totals.passed = attribute(report, "tests") - totals.failed - totals.skipped;
@@ -111,6 +139,7 @@ async function main(names: readonly string[]): Promise<number> {
   } finally {
     rmSync(reports, { recursive: true });
   }
+  if (failures.length > 0) console.log(["\n=== failed", ...failures].join("\n"));
   const skipped = sum.skipped > 0 ? `, ${sum.skipped} skipped` : "";
   console.log(`\n${sum.passed} passed, ${sum.failed} failed${skipped}`);
   return sum.failed === 0 && sum.passed > 0 ? 0 : 1;
