@@ -37,6 +37,11 @@ const PACING_MARGIN = 0.99;
 /** Startup ends when the rate has not grown by a quarter in three rounds. */
 const FULL_GROWTH = 1.25;
 const FULL_ROUNDS = 3;
+/**
+ * ... nor for this long (not in the draft): where a radio's delay moves by tens of ms, three rounds may well show no growth,
+ * and to stop then leaves a path at a tenth of its rate.
+ */
+const FULL_TIME = 400 * MILLISECOND;
 /** Share of a round's bytes whose loss means a full queue. The draft says 2 %; cellular and Wi-Fi paths lose more at random. */
 const LOSS_THRESHOLD = 0.1;
 /**
@@ -44,6 +49,8 @@ const LOSS_THRESHOLD = 0.1;
  * 8 % of random loss would be taken for a full queue again and again.
  */
 const LOSS_DEVIATIONS = 2;
+/** Losses that end startup in the middle of a round. */
+const OVERFLOW_PACKETS = 8;
 const LOSS_BETA = 0.7;
 /** The draft waits 2 to 3 s between probes; a tunnel that is to follow a rate within seconds cannot. */
 const CRUISE_TIME = 800 * MILLISECOND;
@@ -54,6 +61,17 @@ const CRUISE_ROUND_TRIPS = 3;
  */
 const MIN_RTT_LIFETIME = 10 * SECOND;
 const MIN_RTT_SLACK = 1.05;
+/**
+ * Not in the draft: a radio's delay varies by itself, and rate times min RTT is then far less than what fills the path; every
+ * round would find a lower rate. A path whose delay varies is one whose mean RTT, cruising or drained, exceeds the least
+ * by so much; there the least mean of MEAN_TIME counts instead, forgotten after the same time. The same during startup, where nothing is
+ * drained yet, but forgotten sooner, because a lucky mean would end the growth.
+ */
+const VARIES_SHARE = 0.25;
+const VARIES_FLOOR = 4 * MILLISECOND;
+const MEAN_TIME = 200 * MILLISECOND;
+const STARTUP_LIFETIME = 600 * MILLISECOND;
+const STARTUP_LIFETIME_ROUND_TRIPS = 6;
 const PROBE_RTT_INTERVAL = 5 * SECOND;
 const PROBE_RTT_TIME = 200 * MILLISECOND;
 const PROBE_RTT_ROUNDS = 2;
@@ -79,6 +97,16 @@ export class Bbr implements Congestion {
   private rateBefore = 0;
   private minRttAt = 0;
   private probeRttMin = Number.POSITIVE_INFINITY;
+  /** Mean of the probe's last whole round: before it, a queue may still have been draining. */
+  private probeRttMean = 0;
+  /** The path's delay varies by itself; taken for granted until it has cruised for the first time. */
+  private varies = true;
+  /** Least mean RTT, and when it was set; 0 before the first. */
+  private leastMean = 0;
+  private leastMeanAt = 0;
+  private rttSum = 0;
+  private rttCount = 0;
+  private rttSince = 0;
   private probeRttEnd = 0;
   private stateSince = 0;
   private roundEnd = 0;
@@ -92,6 +120,7 @@ export class Bbr implements Congestion {
   private roundsInState = 0;
   private fullRate = 0;
   private fullRounds = 0;
+  private grownAt = 0;
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
@@ -99,6 +128,10 @@ export class Bbr implements Congestion {
   /** `datagram`: bytes of a full-sized datagram. */
   constructor(datagram: number) {
     this.datagram = datagram;
+  }
+
+  get searching(): boolean {
+    return !this.filled;
   }
 
   /** The path's rate as known now; 0 before the first sample. */
@@ -149,6 +182,9 @@ export class Bbr implements Congestion {
     this.roundAcked += sample.acked;
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
+    // Each round trip of startup doubles what is lost: not even one more.
+    if (this.state === "startup" && this.roundLost >= OVERFLOW_PACKETS * this.datagram && this.overflows)
+      this.filled = true;
     if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
     this.step(now);
   }
@@ -170,9 +206,15 @@ export class Bbr implements Congestion {
     }
   }
 
-  /** Rate times min RTT: the least in flight that fills the path. */
+  /** Rate times the round-trip time without a queue: the least in flight that fills the path. */
   private get pipe(): number {
-    return (this.rate * Math.min(this.minRtt, SECOND)) / SECOND;
+    return (this.rate * Math.min(this.emptyRtt, SECOND)) / SECOND;
+  }
+
+  /** Round-trip time that the path has on average without a queue. */
+  private get emptyRtt(): number {
+    if (!this.varies || this.state === "drain") return this.minRtt;
+    return Math.max(this.leastMean, this.minRtt);
   }
 
   /** The same with what acknowledgements need to arrive. */
@@ -192,6 +234,37 @@ export class Bbr implements Congestion {
     if (this.state === "probeRtt") this.probeRttMin = Math.min(this.probeRttMin, rtt);
     if (rtt < this.minRtt || now - this.minRttAt > MIN_RTT_LIFETIME) this.minRtt = rtt;
     if (rtt <= this.minRtt * MIN_RTT_SLACK) this.minRttAt = now;
+    if (this.rttCount === 0) this.rttSince = now;
+    this.rttSum += rtt;
+    this.rttCount++;
+    if (this.state === "probeRtt" || now - this.rttSince < Math.max(MEAN_TIME, rtt)) return;
+    const lifetime = this.filled
+      ? MIN_RTT_LIFETIME
+      : Math.max(STARTUP_LIFETIME, STARTUP_LIFETIME_ROUND_TRIPS * this.minRtt);
+    const known = this.leastMean > 0 && now - this.leastMeanAt <= lifetime;
+    const cruised = this.state === "cruise" && this.rttSince >= this.stateSince;
+    if (cruised) this.judgeVariation(this.meanRtt);
+    if (!known || this.meanRtt < this.leastMean || !this.varies) this.learnMean(now, this.meanRtt);
+    this.forgetMean();
+  }
+
+  private get meanRtt(): number {
+    return this.rttSum / this.rttCount;
+  }
+
+  private learnMean(now: number, mean: number): void {
+    this.leastMean = mean;
+    this.leastMeanAt = now;
+  }
+
+  private forgetMean(): void {
+    this.rttSum = 0;
+    this.rttCount = 0;
+  }
+
+  /** The pipe is drained: judges whether the delay varies by itself, by what it is now. */
+  private judgeVariation(rtt: number): void {
+    this.varies = rtt > this.minRtt + Math.max(VARIES_FLOOR, VARIES_SHARE * this.minRtt);
   }
 
   private learnRate(sample: RateSample): void {
@@ -206,8 +279,12 @@ export class Bbr implements Congestion {
   private endRound(now: number, sample: RateSample): void {
     this.roundEnd = sample.delivered;
     this.roundsInState++;
-    if (this.state === "startup") this.judgeStartup();
-    else if (this.overflows) this.onOverflow(now);
+    if (this.state === "startup") this.judgeStartup(now);
+    else if (this.state !== "drain" && this.overflows) this.onOverflow(now);
+    if (this.state === "probeRtt" && this.rttCount > 0) {
+      this.probeRttMean = this.meanRtt;
+      this.forgetMean();
+    }
     this.judgeSlowness(now);
     this.roundLost = 0;
     this.roundAcked = 0;
@@ -223,7 +300,7 @@ export class Bbr implements Congestion {
     return this.roundLost / this.datagram > (LOSS_THRESHOLD + LOSS_DEVIATIONS * deviation) * packets;
   }
 
-  private judgeStartup(): void {
+  private judgeStartup(now: number): void {
     if (this.overflows) {
       this.fullRounds = FULL_ROUNDS;
     } else if (this.roundLimited) {
@@ -231,10 +308,11 @@ export class Bbr implements Congestion {
     } else if (this.rate >= this.fullRate * FULL_GROWTH) {
       this.fullRate = this.rate;
       this.fullRounds = 0;
+      this.grownAt = now;
     } else {
       this.fullRounds++;
     }
-    this.filled = this.fullRounds >= FULL_ROUNDS;
+    this.filled = this.fullRounds >= FULL_ROUNDS && (this.overflows || now >= this.grownAt + FULL_TIME);
   }
 
   /** Too much was lost: the path's queue is full, or its rate has dropped. */
@@ -253,7 +331,7 @@ export class Bbr implements Congestion {
     // While draining, less is sent than the path takes.
     if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
+    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.emptyRtt + ACK_BUDGET);
     if (this.slowRounds > 0 && queued) {
       this.forgetRate(this.roundRate);
       this.enterProbeRtt(now);
@@ -281,7 +359,8 @@ export class Bbr implements Congestion {
         if (this.filled) this.enter(now, "drain");
         return;
       case "drain":
-        if (this.inFlight <= this.pipe || this.roundsInState >= DRAIN_ROUNDS) this.enter(now, "down");
+        if (this.inFlight > this.pipe && this.roundsInState < DRAIN_ROUNDS) return;
+        this.enter(now, "down");
         return;
       case "down":
         if (this.inFlight <= this.pipe || elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME))
@@ -309,7 +388,7 @@ export class Bbr implements Congestion {
   /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
   private get hasQueued(): boolean {
     if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * this.pipe) return false;
-    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt;
+    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.emptyRtt;
   }
 
   /** While probing upwards, the bound that an overflow has set is raised again. */
@@ -319,7 +398,8 @@ export class Bbr implements Congestion {
   }
 
   private mayProbeRtt(now: number): void {
-    if (now - this.minRttAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
+    const seenAt = this.varies ? this.leastMeanAt : this.minRttAt;
+    if (now - seenAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
   }
 
   private enterProbeRtt(now: number): void {
@@ -332,10 +412,17 @@ export class Bbr implements Congestion {
     if (this.probeRttEnd === 0) {
       if (this.inFlight > this.window) return;
       this.probeRttEnd = now + PROBE_RTT_TIME;
+      this.probeRttMean = 0;
+      this.forgetMean();
       return;
     }
     if (now < this.probeRttEnd || this.roundsInState < PROBE_RTT_ROUNDS) return;
     if (Number.isFinite(this.probeRttMin)) this.minRtt = this.probeRttMin;
+    if (this.probeRttMean > 0) {
+      this.judgeVariation(this.probeRttMean);
+      this.learnMean(now, this.probeRttMean);
+    }
+    this.forgetMean();
     this.minRttAt = now;
     this.enter(now, this.filled ? "cruise" : "startup");
   }

@@ -11,6 +11,8 @@ export const INTERVAL = 100 * MILLISECOND;
 export class Codel {
   /** Wait that is acceptable; larger for slow lines and long round trips (the session sets it). */
   target = TARGET;
+  /** Covers the round trip of most flows (the session sets it). */
+  interval = INTERVAL;
   private readonly firstAbove: Float64Array;
   private readonly dropNext: Float64Array;
   private readonly count: Uint32Array;
@@ -45,7 +47,7 @@ export class Codel {
     this.dropping[queue] = 1;
     // RFC 8289 section 4.3: begin near the rate that controlled the queue the last time, if that was a moment ago.
     const delta = this.count[queue]! - this.lastCount[queue]!;
-    const recent = now - this.dropNext[queue]! < 16 * INTERVAL;
+    const recent = now - this.dropNext[queue]! < 16 * this.interval;
     this.count[queue] = delta > 1 && recent ? delta : 1;
     this.lastCount[queue] = this.count[queue]!;
     this.dropNext[queue] = this.next(now, this.count[queue]!);
@@ -64,13 +66,13 @@ export class Codel {
       return false;
     }
     if (this.firstAbove[queue] === 0) {
-      this.firstAbove[queue] = now + INTERVAL;
+      this.firstAbove[queue] = now + this.interval;
       return false;
     }
     return now >= this.firstAbove[queue]!;
   }
 
   private next(from: number, count: number): number {
-    return from + INTERVAL / Math.sqrt(count);
+    return from + this.interval / Math.sqrt(count);
   }
 }

@@ -10,6 +10,8 @@ export interface Congestion {
   readonly name: string;
   /** Bytes that may be in flight. */
   readonly window: number;
+  /** True while it has not yet found what the path carries: it sends more each round trip. */
+  readonly searching: boolean;
   /** Bytes per second at which they may leave. */
   pacingRate(srtt: number): number;
   /** A packet left. `inFlight` includes it. */

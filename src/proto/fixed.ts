@@ -4,6 +4,7 @@ import { INITIAL_RTT, SECOND } from "./limits.ts";
 
 export class Fixed implements Congestion {
   readonly name = "fixed";
+  readonly searching = false;
   private readonly rate: number;
   private rtt = INITIAL_RTT;
 

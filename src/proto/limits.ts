@@ -64,7 +64,7 @@ export const RING_BACKLOG = 4 * MILLISECOND;
 /** At least this many packets. */
 export const RING_BACKLOG_PACKETS = 4;
 /** Longest standing queue that a bulk flow may have for itself. */
-export const MAX_TARGET = 50 * MILLISECOND;
+export const MAX_TARGET = 100 * MILLISECOND;
 /** Packets a session may queue in front of its ring. */
 export const MAX_QUEUED = 8192;
 
@@ -86,7 +86,7 @@ export const DOWN_AFTER = 10 * SECOND;
 /** Answers in a row that bring a suspect path back. */
 export const ANSWERS_TO_RETURN = 2;
 /** Shortest silence that makes a path suspect. */
-export const MIN_SUSPECT = 60 * MILLISECOND;
+export const MIN_SUSPECT = 100 * MILLISECOND;
 /** Challenges to an address are this far apart. */
 export const CHALLENGE_INTERVAL = 250 * MILLISECOND;
 

@@ -33,6 +33,10 @@ export class NewReno implements Congestion {
     return this.window < this.slowStartThreshold;
   }
 
+  get searching(): boolean {
+    return this.inSlowStart;
+  }
+
   pacingRate(srtt: number): number {
     const gain = this.inSlowStart ? PACING_GAIN_SLOW_START : PACING_GAIN;
     return (gain * this.window * SECOND) / Math.max(srtt, 1);

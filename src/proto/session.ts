@@ -4,10 +4,10 @@
  */
 import type { DropCounters } from "../share/counters.ts";
 import type { Endpoint } from "../share/endpoint.ts";
-import { NOTE_DONE, Ring } from "../share/ring.ts";
+import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
-import { TARGET } from "./codel.ts";
+import { INTERVAL, TARGET } from "./codel.ts";
 import { type Environment, slotBytesFor } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
@@ -82,12 +82,12 @@ export class Session {
   }
 
   addPath(now: number, settings: PathSettings): Path {
-    const path = new Path(
+    const path: Path = new Path(
       now,
       settings,
       {
         onDelivered: (position) => this.onDelivered(position),
-        onLost: (position) => this.onLost(position),
+        onLost: (position) => this.onLost(position, path),
       },
       (changed, from, to, reason) => this.onStatus(changed, from, to, reason),
     );
@@ -129,19 +129,28 @@ export class Session {
   /** Lets the resequencer wait as long as the slowest path and a retransmission may take, and no longer. */
   setHoldBounds(): void {
     let slowest = 0;
+    let latest = 0;
+    let searching = false;
     for (let i = 0; i < this.order.length; i++) {
       const path = this.order[i]!;
       if (path.status !== "up" && path.status !== "suspect") continue;
-      const rtt = path.recovery.rtt;
-      slowest = Math.max(slowest, rtt.srtt + 4 * rtt.rttvar);
+      const { rtt, congestion } = path.recovery;
+      slowest = Math.max(slowest, rtt.srtt);
+      latest = Math.max(latest, rtt.srtt + 4 * rtt.rttvar);
+      searching ||= congestion.searching;
     }
     // Noticing the loss, and the way of the packet sent again, behind what is already on that path.
-    const bound = 2 * slowest + 100 * MILLISECOND;
+    const bound = 2 * latest + 100 * MILLISECOND;
     this.resequencer.bounds[HOLD_TCP] = Math.min(bound, MAX_HOLD_TCP);
     this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
     // A flow needs a queue of near half a round trip to fill the paths with one loss now and then (RFC 9438's 0.7);
-    // others do not wait behind it, so it may have that.
-    this.queues.codel.target = Math.min(Math.max(slowest / 4, TARGET), MAX_TARGET);
+    // others do not wait behind it, so it may have that. While a path still learns its rate, the queue in front of it is
+    // not the flow's fault.
+    const { codel } = this.queues;
+    codel.target = searching
+      ? Math.max(2 * latest, 1.5 * MAX_TARGET)
+      : Math.min(Math.max(latest / 2, TARGET), MAX_TARGET);
+    codel.interval = Math.max(slowest, INTERVAL);
   }
 
   // --- Which packet next ---
@@ -163,32 +172,54 @@ export class Session {
 
   /** The ring position of the packet to send now: lost ones first. -1 when nothing waits. */
   take(path: Path): number {
-    for (let position = this.resends.shift(); position >= 0; position = this.resends.shift()) {
+    const lost = this.takeLost(path, false);
+    if (lost >= 0) return lost;
+    const position = this.ring.claim();
+    // Rather than stand idle, a path also takes what is better sent on another.
+    return position >= 0 ? position : this.takeLost(path, true);
+  }
+
+  private takeLost(path: Path, any: boolean): number {
+    for (let left = this.resends.length; left > 0; left--) {
+      const position = this.resends.shift();
       if (!this.ring.holds(position)) this.drops.count("expired");
+      else if (!any && this.isForOthers(position, path)) this.resends.push(position);
       else if ((this.ring.noteOf(position) & NOTE_DONE) === 0) {
         path.resentPackets++;
         return position;
       }
     }
-    return this.ring.claim();
+    return -1;
+  }
+
+  /** The last attempt is not for the path that lost the packet before, whose queue may be overflowing, if there is another. */
+  private isForOthers(position: number, path: Path): boolean {
+    const note = this.ring.noteOf(position);
+    if ((note & NOTE_RESENDS) < MAX_RESENDS || note >>> NOTE_PATH_SHIFT !== path.id) return false;
+    for (let i = 0; i < this.order.length; i++) {
+      const other = this.order[i]!;
+      if (other !== path && other.status === "up" && other.metric <= path.metric) return true;
+    }
+    return false;
   }
 
   private onDelivered(position: number): void {
     if (this.ring.holds(position)) this.ring.setNote(position, this.ring.noteOf(position) | NOTE_DONE);
   }
 
-  private onLost(position: number): void {
+  private onLost(position: number, path: Path): void {
     if (!this.ring.holds(position)) {
       this.drops.count("expired");
       return;
     }
     const note = this.ring.noteOf(position);
     if ((note & NOTE_DONE) !== 0) return;
-    if (note >= MAX_RESENDS) {
+    const resends = note & NOTE_RESENDS;
+    if (resends >= MAX_RESENDS) {
       this.drops.count("expired");
       return;
     }
-    this.ring.setNote(position, note + 1);
+    this.ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | (resends + 1));
     this.resends.push(position);
   }
 

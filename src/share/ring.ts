@@ -23,8 +23,10 @@ const LENGTH = 1;
 const FLAGS = 2;
 const NOTE = 3;
 
-/** `note`: the packet has arrived, or is no longer wanted. The lower bits count how often it was sent again. */
+/** `note`: how often the packet was sent again (bits 0 to 7), that it has arrived, and the path that lost it last (bits 16 on). */
+export const NOTE_RESENDS = 0xff;
 export const NOTE_DONE = 0x100;
+export const NOTE_PATH_SHIFT = 16;
 
 export class Ring {
   readonly block: Block;

@@ -130,7 +130,8 @@ describe("a line that changes", () => {
     }
     const { rate, inFlight } = bottleneck.runFor(5 * SECOND);
     expect(rate / megabits(50)).toBeGreaterThan(0.9);
-    expect(inFlight).toBeLessThan(2.3 * pipe(50, 40_000));
+    // What fills such a path is its rate times the mean of its round-trip times.
+    expect(inFlight).toBeLessThan(2.3 * pipe(50, 45_000));
   });
 
   test.each([1, 5])("after %p s of silence it comes back", (seconds) => {

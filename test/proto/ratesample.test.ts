@@ -14,6 +14,7 @@ setDefaultTimeout(120_000);
 /** Sends at one rate whatever happens, and keeps every sample. */
 class Watcher implements Congestion {
   readonly name = "watcher";
+  readonly searching = false;
   readonly window = 64_000_000;
   readonly samples: RateSample[] = [];
   rate: number;
