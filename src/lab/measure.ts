@@ -84,9 +84,11 @@ async function startFlow(lab: Lab, { direction, family = 4 }: FlowOptions): Prom
   const first = lab.spawnOwn("server", [direction === "up" ? "sink" : "source", ...listen]);
   const probed = lab.spawnOwn(to, ["probe", "--port", probePort]);
   await Promise.all([first.nextLine(), probed.nextLine()]);
-  const second = lab.spawnOwn("client", [direction === "up" ? "source" : "sink", ...connect]);
   const rate = ["--rate", String(PROBES_PER_SECOND)];
   const probe = lab.spawnOwn(from, ["probe", "--port", probePort, "--host", ADDRESSES[to][family], ...rate]);
+  // The time that is measured begins with the flow: whatever happens in it, the probe is there.
+  await probe.nextLine();
+  const second = lab.spawnOwn("client", [direction === "up" ? "source" : "sink", ...connect]);
   const [sink, source] = direction === "up" ? [first, second] : [second, first];
   return { source, sink, probe, probed };
 }

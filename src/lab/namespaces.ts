@@ -86,6 +86,9 @@ export function cabling(paths: readonly PathEnds[]): string[] {
     if (ends === null) {
       lines.push(`link add ${name} netns local type veth peer name ${name} netns remote`);
     } else {
+      // On an interface with multicast a kernel that forwards joins the group of all routers and says so (MLD), several
+      // times within a second: packets that nobody sent, on a line that counts them.
+      for (const end of [ends.near, ends.far]) lines.push(`link set ${end} multicast off`);
       // The kernel must not drop what the line's own queue would hold while the emulator waits for a processor.
       lines.push(`link set ${ends.near} netns local name ${name} mtu 1500 txqueuelen 10000`);
       lines.push(`link set ${ends.far} netns remote name ${name} mtu 1500 txqueuelen 10000`);

@@ -15,7 +15,7 @@ export interface ProbeReport {
   gapMs: number;
 }
 
-/** What the sender says at its end. */
+/** What the sender says at its end; that it has begun is {"sending":true}. */
 export interface ProbeSent {
   sent: number;
 }
@@ -35,17 +35,23 @@ export async function runProbeSender(host: string, port: number, perSecond: numb
   socket.on("error", () => {});
   const started = performance.now();
   let sent = 0;
-  const timer = setInterval(() => {
+  let left = Promise.resolve();
+  const sendDue = (): void => {
     const due = Math.floor(((performance.now() - started) * perSecond) / 1000);
     while (sent < due && sent < MOST_PACKETS) {
       // A buffer of its own: send only queues it while the socket is being bound.
       const packet = Buffer.alloc(PACKET_BYTES);
       packet.writeUInt32BE(sent++);
-      socket.send(packet, port, host, () => {});
+      left = new Promise((resolve) => socket.send(packet, port, host, () => resolve()));
     }
-  }, 1);
+  };
+  const timer = setInterval(sendDue, 1);
+  say({ sending: true });
   for await (const _ of Bun.stdin.stream());
   clearInterval(timer);
+  sendDue();
+  // A socket that is closed takes with it what it was given last.
+  await left;
   socket.close();
   say({ sent } satisfies ProbeSent);
 }

@@ -23,6 +23,17 @@ export const PACING_GAIN = 1.25;
 /** Twice in slow start, so that pacing does not slow the doubling (as Linux tcp_pacing_ss_ratio). */
 export const PACING_GAIN_SLOW_START = 2;
 
+// --- RFC 9438 (CUBIC) ---
+
+/** Section 5: C, datagrams per second cubed. */
+export const CUBIC_SCALE = 0.4;
+/** Section 4.6: what a loss leaves of the window. */
+export const CUBIC_REDUCTION = 0.7;
+/** Section 4.3: datagrams per window, with which the reduction above has New Reno's mean window. */
+export const FRIENDLY_GROWTH = (3 * (1 - CUBIC_REDUCTION)) / (1 + CUBIC_REDUCTION);
+/** Section 4.7: where the plateau goes when it was not reached. */
+export const FAST_CONVERGENCE = (1 + CUBIC_REDUCTION) / 2;
+
 // --- WireGuard's timers (white paper, section 6.1), which suit the same handshake ---
 
 /** The local makes new keys after this long. */

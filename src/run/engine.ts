@@ -7,6 +7,7 @@ import { Outbound } from "../outbound.ts";
 import { Acceptor } from "../proto/acceptor.ts";
 import { Bbr } from "../proto/bbr.ts";
 import type { Congestion } from "../proto/congestion.ts";
+import { Cubic } from "../proto/cubic.ts";
 import { Deliverer } from "../proto/deliverer.ts";
 import { type Carrier, Dialer } from "../proto/dialer.ts";
 import type { Environment } from "../proto/environment.ts";
@@ -173,5 +174,6 @@ function rateOf(path: Path): number {
 /** A fixed congestion control without a rate finds it out after all. */
 function congestionFor(name: CongestionName, rate: number, datagram: number): Congestion {
   if (name === "fixed" && rate > 0) return new Fixed(rate);
-  return name === "newreno" ? new NewReno(datagram) : new Bbr(datagram);
+  if (name === "newreno") return new NewReno(datagram);
+  return name === "cubic" ? new Cubic(datagram) : new Bbr(datagram);
 }

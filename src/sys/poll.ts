@@ -28,11 +28,6 @@ export class Poller {
     return this.count++;
   }
 
-  /** Stops (false) or resumes (true) looking at a descriptor: poll ignores negative ones. */
-  watch(index: number, fd: number, wanted: boolean): void {
-    this.fds.view.setInt32(index * POLLFD_BYTES, wanted ? fd : -1 - fd, true);
-  }
-
   /** Waits until a descriptor is readable or `micros` have passed (0 = only look). Number of readable ones. */
   wait(micros: number): number {
     const seconds = Math.floor(micros / 1_000_000);

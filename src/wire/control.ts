@@ -13,7 +13,7 @@ import type { Block } from "../share/block.ts";
 export const CHALLENGE_BYTES = 16;
 export const ANSWER_BYTES = 8;
 /** Codes of the congestion field. What is not known is as `bbr`. */
-export const CONGESTION = { bbr: 0, newreno: 1, fixed: 2 } as const;
+export const CONGESTION = { bbr: 0, newreno: 1, fixed: 2, cubic: 3 } as const;
 export type CongestionName = keyof typeof CONGESTION;
 
 /** Unit of the rate field, bytes per second. */
@@ -45,5 +45,6 @@ export function writeAnswer(out: Block, offset: number, high: number, low: numbe
 /** The congestion control that a challenge's code names. */
 export function congestionOf(code: number): CongestionName {
   if (code === CONGESTION.newreno) return "newreno";
+  if (code === CONGESTION.cubic) return "cubic";
   return code === CONGESTION.fixed ? "fixed" : "bbr";
 }

@@ -59,6 +59,16 @@ const table: FaultRow[] = [
     '13:14+8 congestion cannot be "newrno" | write "newreno"',
   ],
   [
+    "congestion nearly cubic",
+    () => `${LOCAL}congestion = "cubc"\n`,
+    '13:14+6 congestion cannot be "cubc" | write "cubic"',
+  ],
+  [
+    "congestion unlike any",
+    () => `${LOCAL}congestion = "vegas"\n`,
+    '13:14+7 congestion cannot be "vegas" | write "bbr" or "newreno" or "fixed" or "cubic"',
+  ],
+  [
     "rates without fixed",
     () => `${LOCAL}up = "1 Mbit"\n`,
     '13:1+2 up goes only with congestion = "fixed" | remove it, or add congestion = "fixed"',

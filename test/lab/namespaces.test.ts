@@ -50,11 +50,10 @@ describe.skipIf(needsRoot)("the laboratory (needs root)", () => {
       }
       expect(seen.cut.received).toBe(0);
       expect(seen.plain.received).toBe(3);
-      expect(seen.down.cut).toBeGreaterThanOrEqual(1);
-      for (const { offered, delivered, cut, refused, lost, overflow } of [seen.up, seen.down]) {
-        expect(delivered + cut).toBe(offered);
-        expect([lost, overflow, refused]).toEqual([0, 0, 0]);
-      }
+      // Four times three packets and one that got no answer; nothing that the kernels had to say to each other.
+      const missed = { refused: 0, lost: 0, overflow: 0, inside: 0 };
+      expect(seen.up).toMatchObject({ offered: 13, delivered: 13, cut: 0, ...missed });
+      expect(seen.down).toMatchObject({ offered: 13, delivered: 12, cut: 1, ...missed });
     },
     60 * SECONDS,
   );
@@ -67,7 +66,7 @@ describe.skipIf(needsRoot)("the laboratory (needs root)", () => {
         expect(mbit).toBeGreaterThan(0);
         expect(mbit).toBeLessThan(20);
         expect(samples.length).toBeGreaterThan(0);
-        expect(probe.sent).toBeGreaterThan(100);
+        expect(probe.sent).toBeGreaterThanOrEqual(200);
         expect(probe.duplicates).toBe(0);
       }
     },

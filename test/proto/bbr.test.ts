@@ -250,7 +250,7 @@ test("whatever happens, rate and window are finite and never nothing", () => {
     srtt: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 3e7, noNaN: true })),
   });
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 400 }), (events) => {
+    fc.property(fc.array(event, { maxLength: 400, size: "max" }), (events) => {
       const bbr = new Bbr(D);
       let now = 0;
       let delivered = 0;

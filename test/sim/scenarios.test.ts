@@ -212,6 +212,21 @@ describe("several paths", () => {
     expect(pathOf(world.remote, 0).recovery.congestion.name).toBe("fixed");
   });
 
+  test.each(["newreno", "cubic"] as const)(
+    "%s, chosen by the local, fills the path both ways",
+    (congestion) => {
+      const world = join(makeWorld([{ line: line(20, 10), congestion }]));
+      for (const upwards of [true, false]) {
+        const stream = new Stream(world, { upwards });
+        world.runFor(2 * SECOND);
+        expect(goodput(world, stream, 2 * SECOND)).toBeGreaterThan(0.85 * 20);
+        stream.stop();
+      }
+      for (const node of [world.locals[0]!, world.remote])
+        expect(pathOf(node, 0).recovery.congestion.name).toBe(congestion);
+    },
+  );
+
   test("a satellite path (600 ms) joins and carries packets", () => {
     const world = join(makeWorld([{ line: line(10, 300) }]));
     const probes = pings(world);

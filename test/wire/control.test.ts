@@ -23,7 +23,7 @@ test("a challenge: token, metric, congestion control, rate in 1,000 bytes per se
 test("the code of each congestion control is read back, any other is bbr", () => {
   for (const [name, code] of Object.entries(CONGESTION))
     expect(congestionOf(code)).toBe(name as CongestionName);
-  for (const code of [3, 100, 255]) expect(congestionOf(code)).toBe("bbr");
+  for (const code of [4, 100, 255]) expect(congestionOf(code)).toBe("bbr");
 });
 
 test("no rate is 0", () => {

@@ -8,7 +8,7 @@ import type { Aead } from "../../share/io.ts";
 import { sameTag } from "../../share/tag.ts";
 import { TAG_BYTES } from "../../wire/datagram.ts";
 import type { LibcryptoMac } from "../libcrypto.ts";
-import { at, nativeBlock, nativeCopy } from "../memory.ts";
+import { at, cString, nativeBlock, nativeCopy, writePointer } from "../memory.ts";
 import { checkOpen, checkSeal, KEY_BYTES, NONCE_BYTES, nonce, ownKey, setNonce } from "./packet.ts";
 
 /** Kept here, so that the addresses handed to libcrypto stay good. */
@@ -143,20 +143,9 @@ function tagSizeParameter(): Block {
   const OSSL_PARAM_UNSIGNED_INTEGER = 2;
   const list = nativeBlock(2 * OSSL_PARAM_BYTES);
   sizeValue.view.setUint32(0, TAG_BYTES, true);
-  writePointer(list, 0, sizeName);
+  writePointer(list.view, 0, sizeName.address);
   list.view.setUint32(8, OSSL_PARAM_UNSIGNED_INTEGER, true);
-  writePointer(list, 16, sizeValue);
+  writePointer(list.view, 16, sizeValue.address);
   list.view.setUint32(24, sizeValue.bytes.length, true);
   return list;
-}
-
-function writePointer(into: Block, offset: number, target: Block): void {
-  into.view.setUint32(offset, target.address >>> 0, true);
-  into.view.setUint32(offset + 4, Math.floor(target.address / 0x1_0000_0000), true);
-}
-
-function cString(text: string): Block {
-  const block = nativeBlock(text.length + 1);
-  for (let i = 0; i < text.length; i++) block.bytes[i] = text.charCodeAt(i);
-  return block;
 }
