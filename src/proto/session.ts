@@ -222,11 +222,11 @@ export class Session implements Company {
     return at;
   }
 
-  /** A path does not answer: asks on the others whether the peer lives. */
+  /** A path does not answer: asks on the others whether the peer lives. What they carry already asks as well as a probe. */
   onDoubt(now: number, path: Path): void {
     for (let i = 0; i < this.order.length; i++) {
       const other = this.order[i]!;
-      if (other !== path && other.status === "up") other.wantProbe(now);
+      if (other !== path && other.status === "up" && other.recovery.log.outstanding < 2) other.wantProbe(now);
     }
   }
 
