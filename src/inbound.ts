@@ -28,6 +28,7 @@ import {
   CHALLENGE_BYTES,
   type CongestionName,
   congestionOf,
+  PathStatusMessage,
   RATE_UNIT,
 } from "./wire/control.ts";
 import {
@@ -67,6 +68,7 @@ export class Inbound {
   private readonly outbound: Outbound;
   private readonly deliverer: Deliverer;
   private readonly role: Role;
+  private readonly message = new PathStatusMessage();
   private readonly buffers: Block[] = [];
   private nextBuffer = 0;
 
@@ -120,7 +122,7 @@ export class Inbound {
       this.handshake(now, socket, carrier, block, offset, length, type);
       return;
     }
-    if (type > Type.close) {
+    if (type > Type.pathStatus) {
       drops.count("unknownType");
       return;
     }
@@ -260,7 +262,17 @@ export class Inbound {
       case Type.close:
         this.portal.closeSession(session, "the peer closed it");
         this.role.dialer?.onClosed(now);
+        return;
+      case Type.pathStatus:
+        this.pathStatus(now, session, block, body, bytes);
     }
+  }
+
+  private pathStatus(now: number, session: Session, block: Block, body: number, bytes: number): void {
+    const { message } = this;
+    const about = message.read(block, body, bytes) ? session.paths[message.pathId] : undefined;
+    if (about === undefined) session.drops.count("malformed");
+    else about.onPeerGaveUp(now, message.seen, message.heard);
   }
 
   private challenge(

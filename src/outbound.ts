@@ -24,7 +24,7 @@ import type { Session } from "./proto/session.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
-import { writeAnswer, writeChallenge } from "./wire/control.ts";
+import { writeAnswer, writeChallenge, writePathStatus } from "./wire/control.ts";
 import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES, Type, writeHeader } from "./wire/datagram.ts";
 import { flowHash, neverForwarded } from "./wire/ip.ts";
 import { Segmenter } from "./wire/segment.ts";
@@ -132,10 +132,11 @@ export class Outbound {
 
   // --- 6 to 8: the senders ---
 
-  /** Sends whatever a session's paths have to send and may send now, and notes when to look again. */
-  service(session: Session, now: number): void {
+  /** Sends whatever a session's paths have to send and may send now, and notes when to look again. `unread`: there is more to read. */
+  service(session: Session, now: number, unread = false): void {
     const { order } = session;
-    for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now);
+    for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now, unread);
+    if (!session.isUp) session.onAllGivenUp(now);
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     session.sortPaths();
@@ -214,6 +215,22 @@ export class Outbound {
       this.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
       this.flush(path, path.destination, now);
     }
+    if (path.report.due) this.report(session, path, now);
+  }
+
+  /** Tells the peer, over every path that is up, that another one was given up. */
+  private report(session: Session, about: Path, now: number): void {
+    const { order } = session;
+    let told = false;
+    for (let i = 0; i < order.length; i++) {
+      const path = order[i]!;
+      if (path.status !== "up") continue;
+      const length = writePathStatus(this.body, 0, about.id, about.report.seen, about.heard);
+      this.seal(session, path, now, Type.pathStatus, this.body, 0, length, NO_POSITION, false);
+      this.flush(path, path.destination, now);
+      told = true;
+    }
+    if (told) about.report.onSent();
   }
 
   /** Seals one datagram onto the train. */

@@ -43,6 +43,8 @@ interface Attempt {
 
 /** Least time between an initiation and the one that a cookie makes us send. */
 const COOKIE_PAUSE = 100 * MILLISECOND;
+/** Least time between an initiation and the one that an interface coming up makes us send. */
+const HURRY_PAUSE = 250 * MILLISECOND;
 /** Unanswered attempts after which the operator is told, once. */
 const ATTEMPTS_BEFORE_ADVICE = 4;
 
@@ -97,6 +99,13 @@ export class Dialer {
   onClosed(now: number): void {
     this.attempt = null;
     this.retryAt = now + HANDSHAKE_RETRY;
+  }
+
+  /** A way to the remote has opened: begins what is due, or unanswered, soon. */
+  hurry(now: number): void {
+    if (this.peer.session?.isUp === true) return;
+    this.interval = HANDSHAKE_RETRY;
+    this.retryAt = Math.min(this.retryAt, Math.max(now, this.begunAt + HURRY_PAUSE));
   }
 
   /** A response or cookie reply. `message` may be any bytes. */

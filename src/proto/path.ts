@@ -2,34 +2,40 @@
  * A path: one local interface towards one remote endpoint, with its own packet numbers, round-trip time, window and
  * status. It decides what it needs next (a challenge, a probe, an acknowledgement, rest); outbound sends it.
  *
- *   joining --answer--> up --silence--> suspect --10 s--> down
+ *   joining --answer--> up --failure--> suspect --10 s--> down
  *                        ^                 |               |
- *                        +---- two acknowledgements in a row ----+
+ *                        +------- answers of its own ------+
+ *
+ * A failure is silence, a kernel that takes nothing more for it, an interface that goes down, or the peer's word that it
+ * has noticed one of these (wire/control.ts). What brings it back is in proto/comeback.ts.
  *
  * A peer's address counts only after it has answered a challenge, at the start and whenever it changes
  * (RFC 9000 section 8.2).
  */
 import type { Endpoint } from "../share/endpoint.ts";
-import type { DatagramSocket } from "../share/io.ts";
+import type { DatagramSocket, InterfaceState } from "../share/io.ts";
 import type { PathStatus } from "../share/status.ts";
-import type { CongestionName } from "../wire/control.ts";
+import type { CongestionName, PathSeen } from "../wire/control.ts";
+import { expandPacketNumber } from "../wire/datagram.ts";
+import { Comeback } from "./comeback.ts";
 import type { Congestion } from "./congestion.ts";
+import { FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
 import {
-  ANSWERS_TO_RETURN,
   CHALLENGE_INTERVAL,
   DOWN_AFTER,
+  LONG_DOWN_AFTER,
   MAX_ACK_DELAY,
   MILLISECOND,
   MIN_SUSPECT,
   PROBE_DOWN,
   PROBE_IDLE,
+  PROBE_LONG_DOWN,
   PROBE_SUSPECT,
+  SECOND,
 } from "./limits.ts";
 import { Reception } from "./reception.ts";
 import { Recovery, type RecoverySink } from "./recovery.ts";
-
-/** Unanswered packets whose silence is no accident: with 10 % loss all four are lost once in 10,000 times. */
-const PACKETS_THAT_CONVINCE = 4;
+import { Silence } from "./silence.ts";
 
 /** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
 const HASTY_CHALLENGES = 20;
@@ -51,8 +57,16 @@ export interface PathSettings {
   readonly connected: boolean;
 }
 
-/** Learns of a path's status. */
-export type OnStatus = (path: Path, from: PathStatus, to: PathStatus, reason: string) => void;
+/** What a path knows of the session's others. */
+export interface Company {
+  /** True while some path is up. */
+  readonly isUp: boolean;
+  /** When we sent the newest packet, on whichever path, that the peer has answered. */
+  readonly peerAliveAt: number;
+  onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void;
+  /** A path does not answer: does the peer, on the others? */
+  onDoubt(now: number, path: Path): void;
+}
 
 export class Path {
   readonly id: number;
@@ -68,6 +82,12 @@ export class Path {
   readonly recovery: Recovery;
   readonly reception = new Reception();
   status: PathStatus = "joining";
+  /** Why the status is what it is; null while it joins. */
+  reason: string | null = null;
+  /** How often it is probed while it carries nothing. */
+  idleInterval = PROBE_IDLE;
+  /** What the peer is told of its failure. */
+  readonly report = new FailureReport();
   /** Packets of other paths that were sent again because this one lost or swallowed them. */
   resentPackets = 0;
   /** The kernel took no more: nothing leaves before this. */
@@ -87,15 +107,17 @@ export class Path {
   /** The challenge goes to the candidate address rather than to the proved one. */
   challengesCandidate = false;
 
-  private readonly onStatus: OnStatus;
+  private readonly company: Company;
+  private readonly comeback = new Comeback();
   private statusSince: number;
-  private lastAckAt: number;
+  private readonly silence: Silence;
   private lastSentAt: number;
-  private answers = 0;
   private probeAt = Number.POSITIVE_INFINITY;
   private probeInterval = 0;
+  /** Packet numbers from here on, once acknowledged, are answers to what was sent since it was given up. */
+  private answersFrom = 0;
 
-  constructor(now: number, settings: PathSettings, sink: RecoverySink, onStatus: OnStatus) {
+  constructor(now: number, settings: PathSettings, sink: RecoverySink, company: Company) {
     this.id = settings.id;
     this.name = settings.name;
     this.metric = settings.metric;
@@ -107,10 +129,10 @@ export class Path {
     this.connected = settings.connected;
     this.datagram = settings.datagram;
     this.recovery = new Recovery(settings.congestion, settings.datagram, sink);
-    this.onStatus = onStatus;
+    this.company = company;
     this.challengeAt = now;
     this.statusSince = now;
-    this.lastAckAt = now;
+    this.silence = new Silence(now, this.recovery);
     this.lastSentAt = now;
   }
 
@@ -188,25 +210,33 @@ export class Path {
     }
     // RFC 6298 section 3 (Karn): which of several was answered is not known.
     if (this.challenges === 1) this.recovery.rtt.onSample(now - this.challengedAt, 0);
-    this.lastAckAt = now;
-    if (this.status !== "up")
-      this.become(now, "up", this.status === "joining" ? "answered" : "answers from a new address");
+    this.silence.heardAt = now;
+    if (this.status === "joining") {
+      this.become(now, "up", "answered");
+    } else if (this.status !== "up") {
+      this.comeback.onProof(now);
+      this.tryReturn(now, "answers from a new address");
+    }
     return true;
   }
 
   // --- Acknowledgements and silence ---
 
   onAckReceived(now: number): void {
-    this.lastAckAt = now;
-    if (this.status !== "suspect" && this.status !== "down") return;
-    this.answers++;
-    if (this.answers >= ANSWERS_TO_RETURN) this.become(now, "up", "answers again");
-    else this.probeAt = now;
+    this.silence.heardAt = now;
+    if (!this.givenUp) return;
+    // What was already under way when the path was given up says nothing of it now.
+    const { largestAcked } = this.recovery;
+    if (largestAcked < this.answersFrom) return;
+    this.answersFrom = largestAcked + 1;
+    this.comeback.onAnswer(now, this.answerTimeout);
+    if (!this.resting(now)) this.probeAt = now;
+    else if (!this.tryReturn(now, "answers again")) this.probeAt = this.lastSentAt + this.comeback.interval;
   }
 
   /** Something authentic came in while the path was given up: worth a probe at once. */
   onSignOfLife(now: number): void {
-    if (this.status !== "suspect" && this.status !== "down") return;
+    if (!this.givenUp || this.resting(now)) return;
     this.probeInterval = 0;
     this.probeAt = Math.min(this.probeAt, Math.max(now, this.lastSentAt + 10 * MILLISECOND));
   }
@@ -214,8 +244,50 @@ export class Path {
   /** The kernel refused to send: the interface is down or has no route. What was to leave is to leave on the others. */
   onSendFailed(now: number): void {
     this.blockedUntil = now + 100 * MILLISECOND;
-    if (this.status === "up") this.suspect(now, "the kernel cannot send on it");
+    if (this.status === "up") this.suspect(now, "the kernel cannot send on it", "refused");
     else this.recovery.abandon(now);
+  }
+
+  // --- What else says that a path is dead, or lives ---
+
+  /** The state of the interface changed, or its addresses or routes did. */
+  onInterface(now: number, state: InterfaceState): void {
+    if (state !== "up") {
+      if (this.status === "up") this.suspect(now, INTERFACE_IS[state], "interfaceDown");
+      else this.reason = INTERFACE_IS[state];
+      this.comeback.onDoubt();
+      return;
+    }
+    this.blockedUntil = 0;
+    if (this.status === "joining") this.challengeAt = now;
+    else if (this.givenUp && !this.resting(now)) {
+      this.probeInterval = 0;
+      this.probeAt = now;
+    }
+  }
+
+  /** The peer has given this path up. `heard`: low 32 bits of the largest packet number it had received of us by then. */
+  onPeerGaveUp(now: number, seen: PathSeen, heard: number): void {
+    const { log, largestAcked } = this.recovery;
+    // It has acknowledged later ones since: the path has worked, and this word is old.
+    if (largestAcked > expandPacketNumber(heard, log.next)) return;
+    if (this.status === "up") this.suspect(now, PEER_SAYS[seen], null);
+  }
+
+  /** The largest packet number received on it. */
+  get heard(): number {
+    return Math.max(this.reception.window.largest, 0);
+  }
+
+  /** No path is up any more: one that only rests carries again. */
+  onAlone(now: number): void {
+    if (!this.givenUp || this.tryReturn(now, "no other path is up") || this.status === "down") return;
+    this.probeAt = Math.min(this.probeAt, this.lastSentAt + PROBE_SUSPECT);
+  }
+
+  /** We ran so much later than was due: what should have come meanwhile may have been waiting for us. */
+  onLate(now: number, late: number): void {
+    this.silence.onLate(now, late);
   }
 
   /** Asks for a probe with the next chance. A joining path has its challenges. */
@@ -234,9 +306,17 @@ export class Path {
       this.probeAt = Number.POSITIVE_INFINITY;
       return;
     }
-    const longest = this.status === "down" ? PROBE_DOWN : PROBE_SUSPECT;
-    this.probeInterval = Math.min(Math.max(this.probeInterval * 2, MIN_SUSPECT / 2), longest);
-    this.probeAt = now + this.probeInterval;
+    this.report.onProbe();
+    this.probeInterval = Math.min(
+      Math.max(this.probeInterval * 2, MIN_SUSPECT / 2),
+      this.longestInterval(now),
+    );
+    this.probeAt = now + (this.resting(now) ? this.comeback.interval : this.probeInterval);
+  }
+
+  private longestInterval(now: number): number {
+    if (this.status !== "down") return PROBE_SUSPECT;
+    return now < this.statusSince + LONG_DOWN_AFTER ? PROBE_DOWN : PROBE_LONG_DOWN;
   }
 
   /** When `onTimeout` wants to be called, or a challenge, probe or acknowledgement is due. */
@@ -248,62 +328,85 @@ export class Path {
       this.reception.nackAt,
     );
     at = Math.min(at, this.recovery.timeoutAt);
-    if (this.status === "up") at = Math.min(at, this.silentAt, this.lastSentAt + PROBE_IDLE);
-    else if (this.status === "suspect") at = Math.min(at, this.statusSince + DOWN_AFTER);
+    if (this.status === "up")
+      at = Math.min(at, this.silence.nextAt(this.answerTimeout), this.lastSentAt + this.idleInterval);
+    else if (this.status === "suspect") at = Math.min(at, this.downAt);
     return at;
   }
 
-  onTimeout(now: number): void {
+  /** `unread`: there is more to read, perhaps what this path waits for. */
+  onTimeout(now: number, unread = false): void {
     this.reception.onTimeout(now);
     if (this.recovery.onTimeout(now) && this.status === "up") this.probeAt = now;
     if (this.status === "up") {
-      if (now >= this.silentAt)
-        this.suspect(
-          now,
-          `silent for ${Math.round((now - Math.max(this.recovery.oldestOutstandingAt, this.lastAckAt)) / MILLISECOND)} ms`,
-        );
-      else if (now >= this.lastSentAt + PROBE_IDLE) this.probeAt = now;
-    } else if (this.status === "suspect" && now >= this.statusSince + DOWN_AFTER) {
-      this.become(now, "down", "no answer");
+      const timeout = this.answerTimeout;
+      if (this.silence.doubts(now, timeout)) this.company.onDoubt(now, this);
+      if (this.silence.over(now, timeout, unread, this.company.peerAliveAt)) {
+        this.suspect(now, `silent for ${Math.round(this.silence.lasts(now) / MILLISECOND)} ms`, "silent");
+      } else if (now >= this.lastSentAt + this.idleInterval) this.probeAt = now;
+    } else if (this.status === "suspect" && now >= this.downAt) {
+      this.become(now, "down", `no answer; ${this.reason}`);
     } else if (this.status === "down" && now >= this.recovery.oldestOutstandingAt + PROBE_DOWN) {
       // It may stay so for months: probes that will not be answered are not remembered.
       this.recovery.abandon(now);
     }
   }
 
-  /**
-   * When silence makes this path suspect. When several packets are unanswered, little longer than the probe timeout after
-   * them; when only one or two are, they may be lost by chance, so two more probes (at one and at three probe timeouts)
-   * must fail too.
-   */
-  private get silentAt(): number {
-    const { log, rtt } = this.recovery;
-    const timeout = rtt.pto(MAX_ACK_DELAY);
-    const late =
-      Math.max(this.recovery.oldestOutstandingAt, this.lastAckAt) + Math.max(3.5 * timeout, MIN_SUSPECT);
-    const convincedAt = Math.max(log.outstandingAt(PACKETS_THAT_CONVINCE), this.lastAckAt);
-    return Math.min(late, convincedAt + Math.max(1.5 * timeout, MIN_SUSPECT));
+  /** How long an answer may take. */
+  private get answerTimeout(): number {
+    return this.recovery.rtt.pto(MAX_ACK_DELAY);
   }
 
-  private suspect(now: number, reason: string): void {
-    this.answers = 0;
+  /** It answers, and must only go on doing so. */
+  private resting(now: number): boolean {
+    return this.comeback.resting(now, this.answerTimeout);
+  }
+
+  private get givenUp(): boolean {
+    return this.status === "suspect" || this.status === "down";
+  }
+
+  /** When a suspect path is called down: nothing has come for long. One that rests answers. */
+  private get downAt(): number {
+    return Math.max(this.statusSince, this.silence.heardAt) + DOWN_AFTER;
+  }
+
+  /** `seen`: what the peer is told; null when it was the peer who told us. */
+  private suspect(now: number, reason: string, seen: PathSeen | null): void {
+    this.comeback.onGivenUp(now, this.statusSince);
+    const { rest } = this.comeback;
+    this.answersFrom = this.recovery.log.next;
+    this.report.onGivenUp(seen);
     this.probeInterval = 0;
     this.probeAt = now;
-    this.become(now, "suspect", reason);
+    this.become(
+      now,
+      "suspect",
+      rest === 0 ? reason : `${reason}; flapping: rests for ${rest / SECOND} s once it answers`,
+    );
     // After the status, so that what was in flight leaves on the others.
     this.recovery.abandon(now);
+  }
+
+  /** Lets a path that was given up carry again, if it may. */
+  private tryReturn(now: number, reason: string): boolean {
+    if (!this.comeback.ready(now, this.answerTimeout, !this.company.isUp)) return false;
+    this.comeback.onReturned(this.recovery.rtt.srtt);
+    this.become(now, "up", reason);
+    return true;
   }
 
   private become(now: number, status: PathStatus, reason: string): void {
     const from = this.status;
     this.status = status;
+    this.reason = reason;
     this.statusSince = now;
     if (status === "up") {
       this.recovery.resume();
-      this.answers = 0;
+      this.report.onReturned();
       this.probeAt = Number.POSITIVE_INFINITY;
       this.lastSentAt = now;
     }
-    this.onStatus(this, from, status, reason);
+    this.company.onStatus(this, from, status, reason);
   }
 }

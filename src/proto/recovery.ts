@@ -37,8 +37,11 @@ export class Recovery {
   spuriousPackets = 0;
   /** Probe timeouts in a row without any acknowledgement. */
   ptoCount = 0;
+  /** Largest packet number that the peer is known to have received. */
+  largestAcked = -1;
+  /** When that packet left. */
+  largestAckedSentAt = Number.NEGATIVE_INFINITY;
   private readonly sink: RecoverySink;
-  private largestAcked = -1;
   /** Losses of packets numbered below this say nothing of congestion: the path was silent. */
   private quietBelow = 0;
   private lossAt = Number.POSITIVE_INFINITY;
@@ -118,7 +121,10 @@ export class Recovery {
       const first = largest - view.getUint16(at);
       this.loseRange(now, first, first + view.getUint16(at + 2) - 1);
     }
-    if (largest > this.largestAcked) this.largestAcked = largest;
+    if (largest > this.largestAcked) {
+      this.largestAcked = largest;
+      if (largest >= this.log.first) this.largestAckedSentAt = this.log.timeOf(largest);
+    }
     this.detectLosses(now);
     this.congestion.onRate(now, this.rate.end(this.log.inFlight, rtt, this.rtt.min));
     this.rate.sample.lost = 0;

@@ -18,18 +18,20 @@ import {
   MAX_RESENDS,
   MAX_TARGET,
   MILLISECOND,
+  PROBE_BACKUP,
+  PROBE_IDLE,
   REJECT_AFTER,
   RING_BACKLOG,
   RING_BACKLOG_PACKETS,
   RING_SLOTS,
   SECOND,
 } from "./limits.ts";
-import { Path, type PathSettings } from "./path.ts";
+import { type Company, Path, type PathSettings } from "./path.ts";
 import type { Peer } from "./peer.ts";
 import { ResendQueue } from "./resends.ts";
 import { HOLD_OTHER, HOLD_TCP, type PacketSink, Resequencer } from "./resequencer.ts";
 
-export class Session {
+export class Session implements Company {
   readonly peer: Peer;
   /** The local's id of this session: the same across new keys. */
   readonly id: Uint8Array;
@@ -89,7 +91,7 @@ export class Session {
         onDelivered: (position) => this.onDelivered(position),
         onLost: (position) => this.onLost(position, path),
       },
-      (changed, from, to, reason) => this.onStatus(changed, from, to, reason),
+      this,
     );
     this.paths[path.id] = path;
     this.order.push(path);
@@ -100,6 +102,11 @@ export class Session {
   get isUp(): boolean {
     for (let i = 0; i < this.order.length; i++) if (this.order[i]!.status === "up") return true;
     return false;
+  }
+
+  /** No path is up: one that only rests may carry again. */
+  onAllGivenUp(now: number): void {
+    for (let i = 0; i < this.order.length; i++) this.order[i]!.onAlone(now);
   }
 
   /** Metric of the paths in use: the lowest of those up; Infinity when none is. */
@@ -239,9 +246,26 @@ export class Session {
     return now >= this.keys.createdAt + REJECT_AFTER;
   }
 
-  private onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
+  /** When we sent the newest packet, on whichever path, that the peer has answered. */
+  get peerAliveAt(): number {
+    let at = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < this.order.length; i++) at = Math.max(at, this.order[i]!.recovery.largestAckedSentAt);
+    return at;
+  }
+
+  /** A path does not answer: asks on the others whether the peer lives. What they carry already asks as well as a probe. */
+  onDoubt(now: number, path: Path): void {
+    for (let i = 0; i < this.order.length; i++) {
+      const other = this.order[i]!;
+      if (other !== path && other.status === "up" && other.recovery.log.outstanding < 2) other.wantProbe(now);
+    }
+  }
+
+  onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
     const level = to === "up" || from === "joining" ? "info" : "warn";
     this.environment.log(level, `path ${path.name} of ${this.peer.name}: ${from} -> ${to} (${reason})`);
+    const metric = this.metricInUse;
+    for (const each of this.order) each.idleInterval = each.metric > metric ? PROBE_BACKUP : PROBE_IDLE;
   }
 }
 

@@ -12,6 +12,7 @@ import { Deliverer } from "../proto/deliverer.ts";
 import { type Carrier, Dialer } from "../proto/dialer.ts";
 import type { Environment } from "../proto/environment.ts";
 import { Fixed } from "../proto/fixed.ts";
+import { LATE_TURN } from "../proto/limits.ts";
 import { NewReno } from "../proto/newreno.ts";
 import type { StaticKeys } from "../proto/noise.ts";
 import type { Path } from "../proto/path.ts";
@@ -19,7 +20,7 @@ import type { Peer } from "../proto/peer.ts";
 import { Portal } from "../proto/portal.ts";
 import type { Session } from "../proto/session.ts";
 import { Endpoint } from "../share/endpoint.ts";
-import type { DatagramSocket, TunDevice } from "../share/io.ts";
+import type { DatagramSocket, InterfaceState, InterfaceWatch, TunDevice } from "../share/io.ts";
 import type { CongestionName } from "../wire/control.ts";
 import { VIRTIO_BYTES } from "../wire/virtio.ts";
 
@@ -41,6 +42,8 @@ export interface EngineSettings {
   readonly sockets: readonly DatagramSocket[];
   /** The local's paths, by the index of their sockets; null on a remote. */
   readonly paths: readonly LocalPath[] | null;
+  /** What becomes of the interfaces of these paths; null where nobody watches them. */
+  readonly interfaces: InterfaceWatch | null;
 }
 
 export class Engine {
@@ -51,6 +54,11 @@ export class Engine {
   private readonly inbound: Inbound;
   private readonly dialer: Dialer | null;
   private readonly acceptor: Acceptor | null;
+  /** What is known of the local's interfaces, by path. */
+  private readonly interfaceStates: InterfaceState[] = [];
+  /** When this turn was due, as the last one left it; and whether it left anything unread. */
+  private dueAt = Number.POSITIVE_INFINITY;
+  private unread = false;
 
   constructor(settings: EngineSettings) {
     this.settings = settings;
@@ -91,7 +99,29 @@ export class Engine {
 
   /** Takes what a socket has. True when there may be more. */
   receive(now: number, socket: number): boolean {
-    return this.inbound.receive(now, this.settings.sockets[socket]!, socket);
+    const more = this.inbound.receive(now, this.settings.sockets[socket]!, socket);
+    if (more) this.unread = true;
+    return more;
+  }
+
+  /** Takes what has become of the local's interfaces. */
+  watch(now: number): void {
+    this.settings.interfaces?.read((index, state) => this.onInterface(now, index, state));
+  }
+
+  private onInterface(now: number, index: number, state: InterfaceState): void {
+    const changed = state !== (this.interfaceStates[index] ?? "up");
+    this.interfaceStates[index] = state;
+    const session = this.portal.sessions[0];
+    const path = session?.paths[index];
+    // One that is up knows best what it has: an address more or a lease renewed is no reason to touch it.
+    if (path?.status === "up" && !changed) return;
+    if (state === "up") {
+      this.settings.sockets[index]!.reconnect();
+      this.dialer?.hurry(now);
+    }
+    path?.onInterface(now, state);
+    if (session !== undefined) session.nextAt = 0;
   }
 
   /** Takes what the TUN has. True when there may be more. */
@@ -99,15 +129,26 @@ export class Engine {
     return this.outbound.stage(now);
   }
 
-  /** Does what is due, and lets everything leave that may. Ends each turn. */
+  /** Does what is due, and lets everything leave that may. Ends each turn: what there is to read has been read before. */
   service(now: number): void {
+    const late = now - this.dueAt;
+    if (late >= LATE_TURN) this.excuse(now, late);
     this.dialer?.onTimeout(now);
     this.acceptor?.onTimeout(now);
     const { sessions } = this.portal;
     for (let i = 0; i < sessions.length; i++) {
-      if (sessions[i]!.nextAt <= now) this.outbound.service(sessions[i]!, now);
+      if (sessions[i]!.nextAt <= now) this.outbound.service(sessions[i]!, now, this.unread);
     }
     this.inbound.flush();
+    this.unread = false;
+    this.dueAt = Math.max(this.nextAt, now);
+  }
+
+  /** For a while this process did not run: the peer's silence in that time may have been our deafness. */
+  private excuse(now: number, late: number): void {
+    for (const session of this.portal.sessions) {
+      for (const path of session.order) path.onLate(now, late);
+    }
   }
 
   /** Says goodbye to every peer. */

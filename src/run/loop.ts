@@ -3,6 +3,8 @@
  * JavaScript's own event loop run now and then, which serves signals and the control socket. A thread that waits in
  * ppoll runs no event loop, so it never waits longer than EVENT_LOOP_EVERY.
  */
+
+import type { Interfaces } from "../sys/interfaces.ts";
 import { Poller } from "../sys/poll.ts";
 import type { Tun } from "../sys/tun.ts";
 import type { UdpSocket } from "../sys/udp.ts";
@@ -12,6 +14,8 @@ import type { Engine } from "./engine.ts";
 const EVENT_LOOP_EVERY = 100_000;
 /** The same while packets keep the loop busy: a round costs 2 us. */
 const EVENT_LOOP_BUSY = 20_000;
+/** A wait that ended later than planned by this much: we had no processor, and what came meanwhile is not yet seen. */
+const LATE_WAKE = 1_000;
 /** Interval of `onTick`. */
 const TICK = 1_000_000;
 
@@ -24,6 +28,8 @@ export interface LoopParts {
   readonly engine: Engine;
   readonly tun: Tun;
   readonly sockets: readonly UdpSocket[];
+  /** The interfaces of the local's paths; null on a remote. */
+  readonly interfaces: Interfaces | null;
   /** True once the loop should end. */
   readonly stopped: () => boolean;
   /** Called every second or so. */
@@ -31,20 +37,25 @@ export interface LoopParts {
 }
 
 /** Runs until `stopped`: true. False: the TUN's interface was deleted, and the loop is over. */
-export async function runLoop({ engine, tun, sockets, stopped, onTick }: LoopParts): Promise<boolean> {
-  const poller = new Poller(sockets.length + 1);
+export async function runLoop(parts: LoopParts): Promise<boolean> {
+  const { engine, tun, sockets, interfaces, stopped, onTick } = parts;
+  const poller = new Poller(sockets.length + 2);
   const tunIndex = poller.add(tun.fd);
   for (const socket of sockets) poller.add(socket.fd);
+  const interfacesIndex = interfaces === null ? null : poller.add(interfaces.fd);
   let more = false;
   let tickAt = 0;
   let eventsAt = 0;
   while (!stopped()) {
-    let now = micros();
-    const wait = more ? 0 : Math.min(Math.max(engine.nextAt - now, 0), EVENT_LOOP_EVERY);
+    const before = micros();
+    const wait = more ? 0 : Math.min(Math.max(engine.nextAt - before, 0), EVENT_LOOP_EVERY);
     poller.wait(wait);
+    const now = micros();
+    // The engine takes silence up to `now` for silence: all that came until then must be seen.
+    if (now > before + wait + LATE_WAKE) poller.wait(0);
     if (poller.failed(tunIndex)) return false;
-    now = micros();
     more = false;
+    if (interfacesIndex !== null && poller.readable(interfacesIndex)) engine.watch(now);
     for (let i = 0; i < sockets.length; i++) {
       if (poller.readable(tunIndex + 1 + i) && engine.receive(now, i)) more = true;
     }

@@ -13,6 +13,7 @@ import {
   EPERM,
   SysError,
 } from "../sys/errno.ts";
+import { Interfaces } from "../sys/interfaces.ts";
 import { addAddress, bringUp, interfaceIndex } from "../sys/netlink.ts";
 import { Tun } from "../sys/tun.ts";
 import { endpointOf, UdpSocket } from "../sys/udp.ts";
@@ -84,6 +85,18 @@ export async function openLocalPaths(
   }
   if (config.tunnel.offloads) warnOfOffloads(sockets, log);
   return { sockets, paths };
+}
+
+/** Watches the interfaces of the paths. */
+export function watchInterfaces(config: LocalConfig, opened: Opened): Interfaces {
+  try {
+    const interfaces = new Interfaces(config.paths.map((path) => path.interface));
+    opened.push(interfaces);
+    return interfaces;
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    throw new StartFailure(`cannot watch the interfaces: ${error.message}`, FAILED);
+  }
 }
 
 /** The remote's sockets, one per listening address. An address family this machine lacks is left out when another remains. */

@@ -17,7 +17,14 @@ import { Engine, type LocalPath } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import { micros, runLoop } from "./loop.ts";
-import { canSegment, NO_SEGMENTATION, openListeners, openLocalPaths, openTun } from "./open.ts";
+import {
+  canSegment,
+  NO_SEGMENTATION,
+  openListeners,
+  openLocalPaths,
+  openTun,
+  watchInterfaces,
+} from "./open.ts";
 import { base64, Reporter } from "./report.ts";
 
 /** Runs until SIGTERM or SIGINT. The process's exit code: 0, or why it could not start. */
@@ -75,7 +82,9 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     sockets = openListeners(config, log, opened);
   }
   const tun = openTun(config.tunnel, log, opened);
-  const engine = new Engine({ environment, statics, peers: peersOf(config), tun, sockets, paths });
+  const interfaces = config.role === "local" ? watchInterfaces(config, opened) : null;
+  const peers = peersOf(config);
+  const engine = new Engine({ environment, statics, peers, tun, sockets, paths, interfaces });
   const reporter = new Reporter(engine, factsOf(config, statics, tun, sockets, environment), micros());
   const control = serveControl(config.controlSocket, () => reporter.report(micros()));
   opened.push({ close: () => control.stop() });
@@ -88,6 +97,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     engine,
     tun,
     sockets,
+    interfaces,
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);

@@ -84,6 +84,7 @@ export class Reporter {
       name: path.name,
       id: path.id,
       status: path.status,
+      reason: path.reason,
       metric: path.metric,
       endpoint: endpointText(path.connected ? path.socket.peer : path.endpoint),
       congestion: congestion.name,

@@ -8,6 +8,8 @@ export interface PathReport {
   name: string;
   id: number;
   status: PathStatus;
+  /** Why it is so, in words; null while it joins. */
+  reason: string | null;
   metric: number;
   /** The peer's address and port, or null while unknown. */
   endpoint: string | null;

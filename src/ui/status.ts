@@ -70,6 +70,9 @@ function sessionLines(session: SessionReport): string[] {
   ];
   if (session.addresses.length > 0) lines.push(`  addresses    ${session.addresses.join(", ")}`);
   if (session.paths.length > 0) lines.push(...renderTable(COLUMNS, session.paths.map(pathCells), "  "));
+  for (const { name, status, reason } of session.paths) {
+    if (status !== "up" && reason) lines.push(`  ${name} is ${status}: ${reason}`);
+  }
   const order = [
     [session.reorderedPackets, "put in order"],
     [session.heldPackets, "held now"],

@@ -7,6 +7,13 @@
  *   answer:     token (8)
  *   probe:      empty; acknowledged at once
  *   close:      empty
+ *   path status: path id (1)  seen (1)  zero (2)  heard (4)
+ *               the sender has given up the path named, and why (PATH_SEEN; what is not known is as `silent`). Sent on the
+ *               other paths, a few times, so that both ends leave a dead path when the first of them notices, not each
+ *               after a silence of its own. `heard`: low 32 bits of the largest packet number received on that path; it
+ *               dates the message. Once a later packet has been acknowledged, the path has worked since, and
+ *               the message is old. So a repeated or a slow one does no harm. Nobody says that a path is good: each end
+ *               finds that out by probes of its own.
  */
 import type { Block } from "../share/block.ts";
 
@@ -40,6 +47,47 @@ export function writeAnswer(out: Block, offset: number, high: number, low: numbe
   out.view.setUint32(offset, high);
   out.view.setUint32(offset + 4, low);
   return ANSWER_BYTES;
+}
+
+export const PATH_STATUS_BYTES = 8;
+/** Codes of the field `seen`: nothing was answered; the kernel takes nothing for it; its interface is down. */
+export const PATH_SEEN = { silent: 1, refused: 2, interfaceDown: 3 } as const;
+export type PathSeen = keyof typeof PATH_SEEN;
+
+export function writePathStatus(
+  out: Block,
+  offset: number,
+  pathId: number,
+  seen: PathSeen,
+  heard: number,
+): number {
+  out.bytes[offset] = pathId;
+  out.bytes[offset + 1] = PATH_SEEN[seen];
+  out.view.setUint16(offset + 2, 0);
+  out.view.setUint32(offset + 4, heard >>> 0);
+  return PATH_STATUS_BYTES;
+}
+
+/** A path status, read. One object serves many messages. */
+export class PathStatusMessage {
+  pathId = 0;
+  seen: PathSeen = "silent";
+  /** Low 32 bits of a packet number. */
+  heard = 0;
+
+  /** False: not the length of one. */
+  read(from: Block, offset: number, length: number): boolean {
+    if (length !== PATH_STATUS_BYTES) return false;
+    this.pathId = from.bytes[offset]!;
+    this.seen = seenOf(from.bytes[offset + 1]!);
+    this.heard = from.view.getUint32(offset + 4);
+    return true;
+  }
+}
+
+function seenOf(code: number): PathSeen {
+  if (code === PATH_SEEN.refused) return "refused";
+  return code === PATH_SEEN.interfaceDown ? "interfaceDown" : "silent";
 }
 
 /** The congestion control that a challenge's code names. */

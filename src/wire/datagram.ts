@@ -1,7 +1,7 @@
 /**
  * What stands on the wire: the outer layout of every datagram.
  *
- *   session datagrams (data, ack, challenge, answer, probe, close):
+ *   session datagrams (data, ack, challenge, answer, probe, close, path status):
  *     0   type in the low four bits, flags in the high four          1
  *     1   path id                                                    1
  *     2   packet number, low 32 bits                                 4
@@ -28,6 +28,7 @@ export const Type = {
   answer: 7,
   probe: 8,
   close: 9,
+  pathStatus: 10,
 } as const;
 
 export const TYPE_MASK = 0x0f;

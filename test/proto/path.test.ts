@@ -2,9 +2,13 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import {
   CHALLENGE_INTERVAL,
   DOWN_AFTER,
+  LONG_DOWN_AFTER,
+  MAX_EXCUSE,
   MIN_SUSPECT,
+  PATIENCE,
   PROBE_DOWN,
   PROBE_IDLE,
+  PROBE_LONG_DOWN,
   PROBE_SUSPECT,
 } from "../../src/proto/limits.ts";
 import { NewReno } from "../../src/proto/newreno.ts";
@@ -20,10 +24,18 @@ const nowhere = null as unknown as DatagramSocket;
 
 let changes: string[] = [];
 let lost: number[] = [];
+/** Some other path of the session is up. */
+let othersUp = true;
+/** Some other path was answered what was sent then. */
+let peerAliveAt = Number.POSITIVE_INFINITY;
+let doubts: number[] = [];
 
 beforeEach(() => {
   changes = [];
   lost = [];
+  othersUp = true;
+  peerAliveAt = Number.POSITIVE_INFINITY;
+  doubts = [];
 });
 
 function endpoint(port: number): Endpoint {
@@ -51,7 +63,16 @@ function makePath(now = 0, connected = false): Path {
       connected,
     },
     { onDelivered: () => {}, onLost: (position) => lost.push(position) },
-    (_, from, to) => changes.push(`${from} ${to}`),
+    {
+      get isUp() {
+        return othersUp;
+      },
+      get peerAliveAt() {
+        return peerAliveAt;
+      },
+      onStatus: (_, from, to) => changes.push(`${from} ${to}`),
+      onDoubt: (now) => doubts.push(now),
+    },
   );
 }
 
@@ -256,6 +277,8 @@ describe("silence", () => {
     expect(Math.max(...gaps)).toBeLessThanOrEqual(PROBE_DOWN);
     expect(gaps.at(-1)).toBe(PROBE_DOWN);
     expect(gaps).toContain(PROBE_SUSPECT);
+    const later = run(path, 1e6 + 2 * DOWN_AFTER + 1, 1e6 + 2 * LONG_DOWN_AFTER);
+    expect(later.at(-1)! - later.at(-2)!).toBe(PROBE_LONG_DOWN);
   });
 
   test.each(["suspect", "down"] as const)(
@@ -283,6 +306,245 @@ describe("silence", () => {
     const probes = run(path, 1e6 + 1, now);
     path.onSignOfLife(now);
     expect(path.nextAt).toBeLessThanOrEqual(Math.max(now, probes.at(-1)! + 10_000));
+  });
+});
+
+describe("silence of the peer, or our own, is none of the path", () => {
+  const sentAt = 1e6;
+  const several = (path: Path) => {
+    for (let i = 0; i < 4; i++) sendData(path, sentAt, i);
+    return sentAt + Math.max(1.5 * path.recovery.rtt.pto(10_000), MIN_SUSPECT);
+  };
+
+  test("without an answer on any path it is borne for a while longer", () => {
+    const path = joined();
+    const limit = several(path);
+    peerAliveAt = sentAt + RTT - 1;
+    for (const now of [limit, limit + PATIENCE - 1]) {
+      path.onTimeout(now);
+      if (path.probeDue(now)) path.onProbeSent(now);
+      expect(path.status).toBe("up");
+      expect(path.nextAt).toBeLessThanOrEqual(limit + PATIENCE);
+      expect(path.nextAt).toBeGreaterThan(now);
+    }
+    path.onTimeout(limit + PATIENCE);
+    expect(path.status).toBe("suspect");
+  });
+
+  test("an answer on another path to what was sent later ends the patience", () => {
+    const path = joined();
+    const limit = several(path);
+    peerAliveAt = sentAt;
+    path.onTimeout(limit);
+    expect(path.status).toBe("up");
+    peerAliveAt = sentAt + RTT;
+    path.onTimeout(limit + 1);
+    expect(path.status).toBe("suspect");
+  });
+
+  test("the other paths are asked in time, once for each silence", () => {
+    const path = joined();
+    const limit = several(path);
+    for (let now = sentAt; now < limit; now = path.nextAt) {
+      path.onTimeout(now);
+      if (path.probeDue(now)) path.onProbeSent(now);
+    }
+    expect(doubts.length).toBe(1);
+    expect(doubts[0]!).toBeLessThan(limit - MIN_SUSPECT / 4);
+    path.onAckReceived(limit - 1);
+    path.onTimeout(limit + 1e6);
+    expect(doubts.length).toBe(2);
+  });
+
+  test("is not judged while there is more to read, and no time is lost by that", () => {
+    const path = joined();
+    const limit = several(path);
+    path.onTimeout(limit + 5, true);
+    expect(path.status).toBe("up");
+    expect(path.nextAt).toBeLessThanOrEqual(limit + 5);
+    path.onTimeout(limit + 5);
+    expect(path.status).toBe("suspect");
+  });
+
+  test("time in which we did not run does not count, but only so much of it", () => {
+    const late = 40_000;
+    const path = joined();
+    const limit = several(path);
+    path.onLate(limit + 1, late);
+    path.onTimeout(limit + 1);
+    expect(path.status).toBe("up");
+    path.onTimeout(limit + late - 1);
+    expect(path.status).toBe("up");
+    path.onTimeout(limit + late);
+    expect(path.status).toBe("suspect");
+
+    const always = joined();
+    several(always);
+    let now = sentAt;
+    for (; always.status === "up" && now < sentAt + 10e6; now += 20_000) {
+      always.onLate(now, 20_000);
+      always.onTimeout(now);
+    }
+    expect(now).toBeLessThan(limit + MAX_EXCUSE + 40_000);
+  });
+});
+
+describe("the peer's word", () => {
+  test("is taken: what is under way is lost to the path, and the peer is not told in turn", () => {
+    const path = joined();
+    sendData(path, 1e6, 3);
+    path.onPeerGaveUp(1e6, "silent", 0);
+    expect(changes).toEqual(["up suspect"]);
+    expect(path.reason).toBe("the peer says: silent");
+    expect(lost).toEqual([3]);
+    expect(path.probeDue(1e6)).toBe(true);
+    expect(path.report.due).toBe(false);
+  });
+
+  test("is old when the peer has acknowledged something later", () => {
+    const path = joined();
+    for (let i = 0; i < 5; i++) sendData(path, 1e6 + i, i);
+    acknowledge(path, 1e6 + RTT);
+    path.onPeerGaveUp(1e6 + RTT, "silent", 3);
+    expect(path.status).toBe("up");
+    path.onPeerGaveUp(1e6 + RTT, "silent", 4);
+    expect(path.status).toBe("suspect");
+  });
+
+  test("repeated, or coming when the path has returned, it does no harm", () => {
+    const path = joined();
+    sendData(path, 1e6);
+    path.onPeerGaveUp(1e6, "interfaceDown", 0);
+    path.onPeerGaveUp(1e6 + 1, "interfaceDown", 0);
+    expect(changes).toEqual(["up suspect"]);
+    for (const now of [2e6, 2e6 + RTT]) {
+      path.recovery.onSent(now - RTT, 26, NO_POSITION, true);
+      acknowledge(path, now);
+    }
+    expect(path.status).toBe("up");
+    path.onPeerGaveUp(3e6, "interfaceDown", 0);
+    expect(path.status).toBe("up");
+  });
+
+  test("does not bring a path up, nor down before it has joined", () => {
+    const path = makePath();
+    path.onPeerGaveUp(10, "silent", 0);
+    expect(path.status).toBe("joining");
+  });
+
+  test("our own is given three times: at once and with the next two probes", () => {
+    const path = joined();
+    sendData(path, 1e6);
+    path.onInterface(1e6, "no carrier");
+    expect([path.reason, path.report.seen]).toEqual(["its interface has no carrier", "interfaceDown"]);
+    let told = 0;
+    for (let now = 1e6; now < 2e6; now = path.nextAt) {
+      path.onTimeout(now);
+      if (path.probeDue(now)) path.onProbeSent(now);
+      if (path.report.due) {
+        path.report.onSent();
+        told++;
+      }
+    }
+    expect(told).toBe(3);
+  });
+
+  test("it is kept while there is nobody to carry it, and dropped when the path is back", () => {
+    const path = joined();
+    path.onInterface(1e6, "down");
+    run(path, 1e6, 3e6);
+    expect(path.report.due).toBe(true);
+    for (const now of [3e6, 3e6 + RTT]) {
+      path.recovery.onSent(now, 26, NO_POSITION, true);
+      acknowledge(path, now);
+    }
+    expect(path.status).toBe("up");
+    expect(path.report.due).toBe(false);
+  });
+});
+
+describe("its interface", () => {
+  test.each(["down", "no carrier", "missing"] as const)("%s: suspect at once", (state) => {
+    const path = joined();
+    sendData(path, 1e6, 5);
+    path.onInterface(1e6, state);
+    expect(changes).toEqual(["up suspect"]);
+    expect(lost).toEqual([5]);
+  });
+
+  test("up: a suspect path is probed at once, a joining one challenged, one that is up left alone", () => {
+    const path = joined();
+    path.onInterface(1e6, "up");
+    expect([changes, path.probeDue(1e6)]).toEqual([[], false]);
+    path.onInterface(1e6, "down");
+    run(path, 1e6, 30e6);
+    expect(path.status).toBe("down");
+    const now = path.nextAt - 1;
+    expect(path.probeDue(now)).toBe(false);
+    path.onInterface(now, "up");
+    expect(path.probeDue(now)).toBe(true);
+    const joining = makePath();
+    joining.onChallengeSent(0, 1, 2);
+    joining.onInterface(1, "up");
+    expect(joining.challengeDue(1)).toBe(true);
+  });
+
+  test("acknowledgements that were under way when it went down are no answers", () => {
+    const path = joined();
+    for (let i = 0; i < 5; i++) sendData(path, 1e6, i);
+    path.onInterface(1e6, "down");
+    for (let i = 1; i <= 4; i++) acknowledge(path, 1e6 + i);
+    expect(path.status).toBe("suspect");
+  });
+});
+
+describe("a path that flaps", () => {
+  /** Fails at `now` for half a second, then answers probes; when it was up again. */
+  function failAndReturn(path: Path, now: number): number {
+    path.onInterface(now, "down");
+    for (let at = now; at < now + 60e6; at = path.nextAt) {
+      path.onTimeout(at);
+      if (!path.probeDue(at)) continue;
+      path.recovery.onSent(at, 26, NO_POSITION, true);
+      path.onProbeSent(at);
+      if (at < now + 500_000) continue;
+      acknowledge(path, at);
+      if (path.status === "up") return at;
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  test("rests for longer each time and says so; not when it is the only one", () => {
+    const path = joined();
+    const rests: number[] = [];
+    const reasons: string[] = [];
+    for (let now = 1e6, i = 0; i < 4; i++) {
+      path.onInterface(now, "down");
+      reasons.push(path.reason!);
+      const back = failAndReturn(path, now);
+      rests.push(Math.floor((back - now - 500_000) / 1e6));
+      now = back + 1e6;
+    }
+    expect(rests).toEqual([0, 1, 2, 4]);
+    expect(reasons[0]).toBe("its interface is down");
+    expect(reasons[3]).toBe("its interface is down; flapping: rests for 4 s once it answers");
+    othersUp = false;
+    expect(failAndReturn(path, 20e6)).toBeLessThan(20e6 + 1.2e6);
+  });
+
+  test("it is called up when the last other one fails while it rests", () => {
+    const path = joined();
+    for (let now = 1e6, i = 0; i < 4; i++) now = failAndReturn(path, now) + 1e6;
+    path.onInterface(60e6, "down");
+    for (const now of [61e6, 61e6 + RTT]) {
+      path.recovery.onSent(now, 26, NO_POSITION, true);
+      acknowledge(path, now);
+    }
+    expect(path.status).toBe("suspect");
+    othersUp = false;
+    path.onAlone(61e6 + 2 * RTT);
+    expect(path.reason).toBe("no other path is up");
+    expect(path.status).toBe("up");
   });
 });
 

@@ -5,10 +5,11 @@ import type { StaticKeys } from "../../src/proto/noise.ts";
 import { Peer } from "../../src/proto/peer.ts";
 import { Engine, type LocalPath } from "../../src/run/engine.ts";
 import type { Block } from "../../src/share/block.ts";
+import type { InterfaceState } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
-import { type FakeSocket, FakeTun } from "./fakes.ts";
+import { FakeInterfaces, type FakeSocket, FakeTun } from "./fakes.ts";
 import { Violation } from "./inner.ts";
 import type { LocalPlan, World, WorldPlan } from "./world.ts";
 
@@ -74,6 +75,7 @@ export class Node {
   readonly name: string;
   readonly tun: FakeTun;
   readonly sockets: FakeSocket[];
+  readonly interfaces = new FakeInterfaces();
   engine: Engine;
   private readonly world: World;
   private readonly plan: WorldPlan;
@@ -85,6 +87,7 @@ export class Node {
   private starts = 0;
   private lastTurn = -1;
   private turns = 0;
+  private pausedUntil = 0;
   stopped = false;
 
   constructor(
@@ -112,7 +115,22 @@ export class Node {
   get dueAt(): number {
     return this.stopped
       ? Number.POSITIVE_INFINITY
-      : Math.min(this.wakeAt, Math.max(this.engine.nextAt, this.lastTurn));
+      : Math.max(this.pausedUntil, Math.min(this.wakeAt, Math.max(this.engine.nextAt, this.lastTurn)));
+  }
+
+  /** The process gets no processor for so long. */
+  pause(micros: number): void {
+    this.pausedUntil = this.world.now + micros;
+  }
+
+  /** The interface of a path changes. `silently`: nobody tells the portal. */
+  setInterface(index: number, state: InterfaceState, silently = false): void {
+    const socket = this.sockets[index]!;
+    if (state === "missing") socket.bound = false;
+    socket.interfaceState = state;
+    if (silently) return;
+    this.interfaces.push(index, state);
+    this.wake();
   }
 
   /** Something arrived: the portal runs a little later, as a scheduler would have it. */
@@ -139,6 +157,7 @@ export class Node {
     tun.now = now;
     for (let more = true; more; ) {
       more = false;
+      if (this.interfaces.waiting > 0) engine.watch(now);
       for (let i = 0; i < this.sockets.length; i++) {
         if (this.sockets[i]!.waiting > 0 && engine.receive(now, i)) more = true;
       }
@@ -214,6 +233,7 @@ export class Node {
       tun: this.tun,
       sockets,
       paths: local === null ? null : localPaths(local, sockets),
+      interfaces: local === null ? null : this.interfaces,
     });
   }
 

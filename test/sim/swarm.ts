@@ -1,6 +1,7 @@
 /** A world, its traffic and its faults, all drawn from one seed. */
 import type { LineSettings } from "../../src/lab/line.ts";
 import { type Random, seededRandom } from "../../src/lab/random.ts";
+import type { InterfaceState } from "../../src/share/io.ts";
 import { Attacker } from "./attacker.ts";
 import { type ChecksumMode, Violation } from "./inner.ts";
 import { Datagrams, line, Stream } from "./traffic.ts";
@@ -163,6 +164,8 @@ function drawFault(draw: Draw, world: World, attacker: Attacker | null): () => v
   const pretend = draw.chance(0.5);
   const rate = draw.one([0.3, 1, 6]) * 1e6;
   const loss = draw.one([0.2, 0.6]);
+  const state = draw.one(["down", "no carrier", "missing"] as const);
+  const node = draw.one(world.nodes);
   const faults: (() => void)[] = [
     () => during(world, wire, micros, { cut: true }, { cut: false }, direction),
     () => during(world, wire, micros, { cut: true }, { cut: false }, direction),
@@ -175,6 +178,8 @@ function drawFault(draw: Draw, world: World, attacker: Attacker | null): () => v
     () => {
       local.tun.refuse = count;
     },
+    () => interfaceFails(world, wire, state, micros),
+    () => node.pause(micros / 8),
   ];
   if (attacker !== null) {
     faults.push(
@@ -203,6 +208,12 @@ function refuseSends(world: World, wire: Wire, answer: "full" | "failed", micros
   world.after(micros, () => {
     wire.socket.answer = "sent";
   });
+}
+
+function interfaceFails(world: World, wire: Wire, state: InterfaceState, micros: number): void {
+  const index = wire.local.sockets.indexOf(wire.socket);
+  wire.local.setInterface(index, state);
+  world.after(micros, () => wire.local.setInterface(index, "up"));
 }
 
 /** Nothing waits to be sent anywhere. */

@@ -47,6 +47,16 @@ describe("the table", () => {
     expect(text).toContain("session with remote: down, last handshake 1 min 24 s ago, AES-128-GCM\n");
   });
 
+  test("says why a path is not up, and nothing of one that is or has only begun", () => {
+    const paths = [
+      pathOf({ name: "a", reason: "answers again" }),
+      pathOf({ name: "b", status: "down", reason: "its interface is gone" }),
+      pathOf({ name: "c", status: "joining", reason: null }),
+    ];
+    const lines = renderStatus(reportOf({ sessions: [sessionOf({ paths })] })).split("\n");
+    expect(lines.filter((line) => / is /.test(line))).toEqual(["  b is down: its interface is gone"]);
+  });
+
   test("of a portal nobody has spoken to", () => {
     expect(renderStatus(reportOf({ sessions: [], drops: {} }))).toMatchSnapshot();
   });

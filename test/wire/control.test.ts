@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { plainBlock } from "../../src/share/block.ts";
 import {
   ANSWER_BYTES,
@@ -6,8 +7,13 @@ import {
   CONGESTION,
   type CongestionName,
   congestionOf,
+  PATH_SEEN,
+  PATH_STATUS_BYTES,
+  type PathSeen,
+  PathStatusMessage,
   writeAnswer,
   writeChallenge,
+  writePathStatus,
 } from "../../src/wire/control.ts";
 
 test("a challenge: token, metric, congestion control, rate in 1,000 bytes per second", () => {
@@ -37,4 +43,40 @@ test("an answer: the token", () => {
   const block = plainBlock(10);
   expect(writeAnswer(block, 1, 0xfffffffe, 2)).toBe(ANSWER_BYTES);
   expect([...block.bytes]).toEqual([0, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 2, 0]);
+});
+
+test("a path status: path, what was seen, low half of a packet number", () => {
+  const block = plainBlock(10);
+  block.bytes.fill(0xee);
+  expect(writePathStatus(block, 1, 5, "interfaceDown", 0x1_89ab_cdef)).toBe(PATH_STATUS_BYTES);
+  expect([...block.bytes]).toEqual([0xee, 5, 3, 0, 0, 0x89, 0xab, 0xcd, 0xef, 0xee]);
+});
+
+test("a path status is read as it was written, and what is not known is as silent", () => {
+  const message = new PathStatusMessage();
+  const block = plainBlock(PATH_STATUS_BYTES);
+  for (const seen of Object.keys(PATH_SEEN) as PathSeen[]) {
+    writePathStatus(block, 0, 31, seen, 0xffff_ffff);
+    expect(message.read(block, 0, PATH_STATUS_BYTES)).toBe(true);
+    expect({ ...message }).toEqual({ pathId: 31, seen, heard: 0xffff_ffff });
+  }
+  block.bytes[1] = 200;
+  message.read(block, 0, PATH_STATUS_BYTES);
+  expect(message.seen).toBe("silent");
+});
+
+test("any bytes are a path status at the one right length only, and never throw", () => {
+  const message = new PathStatusMessage();
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(8), (bytes, offset) => {
+      const block = plainBlock(offset + bytes.length);
+      block.bytes.set(bytes, offset);
+      const taken = message.read(block, offset, bytes.length);
+      expect(taken).toBe(bytes.length === PATH_STATUS_BYTES);
+      if (!taken) return;
+      expect(message.pathId).toBe(bytes[0]!);
+      expect(message.heard).toBe(Buffer.from(bytes).readUInt32BE(4));
+      expect(Object.keys(PATH_SEEN)).toContain(message.seen);
+    }),
+  );
 });

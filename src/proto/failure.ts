@@ -1,0 +1,49 @@
+/** Why a path was given up: in words, and as the peer is told (wire/control.ts). */
+import type { InterfaceState } from "../share/io.ts";
+import type { PathSeen } from "../wire/control.ts";
+import { REPORTS } from "./limits.ts";
+
+export const PEER_SAYS: Readonly<Record<PathSeen, string>> = {
+  silent: "the peer says: silent",
+  refused: "the peer says: its kernel cannot send on it",
+  interfaceDown: "the peer says: its interface is down",
+};
+
+export const INTERFACE_IS: Readonly<Record<InterfaceState, string>> = {
+  up: "its interface is up",
+  down: "its interface is down",
+  "no carrier": "its interface has no carrier",
+  missing: "its interface is gone",
+};
+
+/** What the peer is told, over the other paths, of a path that was given up: REPORTS times, since each may be lost. */
+export class FailureReport {
+  seen: PathSeen = "silent";
+  private left = 0;
+  private now = false;
+
+  /** `seen`: what we saw ourselves; null when it was the peer who told us. */
+  onGivenUp(seen: PathSeen | null): void {
+    this.seen = seen ?? "silent";
+    this.left = seen === null ? 0 : REPORTS;
+    this.now = true;
+  }
+
+  /** Again with the next probes of the path. */
+  onProbe(): void {
+    this.now = true;
+  }
+
+  get due(): boolean {
+    return this.now && this.left > 0;
+  }
+
+  onSent(): void {
+    this.left--;
+    this.now = false;
+  }
+
+  onReturned(): void {
+    this.left = 0;
+  }
+}
