@@ -7,7 +7,7 @@ import { binRates, rateBetween, timeTo } from "./bins.ts";
 import { judge, lostBetween } from "./failover.ts";
 import { bestPath, deliverableMbit, differentPaths, limitMbit } from "./limit.ts";
 import { chosen, parseOptions, UsageError } from "./options.ts";
-import { packetsBetween } from "./packets.ts";
+import { kernelCounter, packetsBetween } from "./packets.ts";
 import { PLANS } from "./plans.ts";
 import { type Figures, type Flow, reportProfiles } from "./profiletable.ts";
 import { percentile, showSummary, summarize, summarizeEach } from "./sample.ts";
@@ -223,7 +223,7 @@ test("plans and scenarios have names of their own", () => {
 
 describe("figures of a profile", () => {
   const plan = PLANS.find(({ name }) => name === "bw_4to1")!;
-  const counts = { lateMs: 0.25, sent: 900, lost: 3, resent: 2, held: 40, givenUp: 0 };
+  const counts = { lateMs: 0.25, needless: 7, sent: 900, lost: 3, resent: 2, held: 40, givenUp: 0 };
   const flow: Flow = {
     inner: "cubic",
     direction: "up",
@@ -262,12 +262,20 @@ describe("figures of a profile", () => {
       /^bw_4to1\s+cubic\s+up\s+57\.4\s+42\.0 10\.0\s+54\.0 \(50\.0-55\.0\)\s+0\.94\s+1\.29\s+40\.6 39\.9$/m,
     );
     expect(text).toMatch(/^bw_4to1\s+quic\s+up\s+57\.4\s+-\s+48\.0\s+0\.84\s+-\s+40\.6 39\.9$/m);
-    expect(text).toMatch(/^bw_4to1\s+cubic\s+up\s+45\s+60\s+62\s+900\s+3\s+2\s+40\s+0\s+1\s+0\.3$/m);
+    expect(text).toMatch(/^bw_4to1\s+cubic\s+up\s+45\s+60\s+62\s+900\s+3\s+2\s+40\s+0\s+1\s+7\s+0\.3$/m);
   });
 });
 
-test("packets of a run are those after less those before", () => {
-  const before = { sent: 10, lost: 1, resent: 1, held: 5, givenUp: 0 };
-  const after = { sent: 110, lost: 3, resent: 2, held: 9, givenUp: 1 };
-  expect(packetsBetween(before, after)).toEqual({ sent: 100, lost: 2, resent: 1, held: 4, givenUp: 1 });
+describe("packets", () => {
+  test("of a run are those after less those before", () => {
+    const before = { sent: 10, lost: 1, resent: 1, held: 5, givenUp: 0, retransmits: 4, needless: 3 };
+    const after = { sent: 110, lost: 3, resent: 2, held: 9, givenUp: 1, retransmits: 9, needless: 4 };
+    const between = { sent: 100, lost: 2, resent: 1, held: 4, givenUp: 1, retransmits: 5, needless: 1 };
+    expect(packetsBetween(before, after)).toEqual(between);
+  });
+  test("that the kernel counts stand below their names", () => {
+    const text = "Ip: A B\nIp: 1 2\nTcp: A RetransSegs\nTcp: 3 40\nTcpExt: RetransSegs\nTcpExt: 5\n";
+    expect(kernelCounter(text, "Tcp", "RetransSegs")).toBe(40);
+    expect(kernelCounter(text, "Tcp", "B")).toBeNaN();
+  });
 });

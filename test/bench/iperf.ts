@@ -18,17 +18,9 @@ export interface IperfOptions {
   readonly congestion: Congestion | null;
 }
 
-export interface IperfResult {
-  /** What arrived. */
-  readonly mbit: number;
-  /** Segments that the flow's sender sent again. */
-  readonly retransmits: number;
-}
-
 interface Report {
   end: {
     sum_received: { bits_per_second: number };
-    sum_sent: { retransmits?: number };
     sender_tcp_congestion?: string;
   };
 }
@@ -42,7 +34,8 @@ export async function startIperfServer(lab: Lab): Promise<LabProcess> {
   return server;
 }
 
-export async function iperf(lab: Lab, options: IperfOptions): Promise<IperfResult> {
+/** Mbit/s that arrived. */
+export async function iperf(lab: Lab, options: IperfOptions): Promise<number> {
   const { direction, seconds, warmUp, congestion } = options;
   const argv = ["iperf3", "--json", "--client", ADDRESSES.server[4], "--port", PORT];
   argv.push("--time", String(seconds), "--omit", String(warmUp));
@@ -54,5 +47,5 @@ export async function iperf(lab: Lab, options: IperfOptions): Promise<IperfResul
   const used = end.sender_tcp_congestion;
   if (congestion !== null && used !== undefined && used !== congestion)
     throw new LabError(`iperf3 used ${used} instead of ${congestion}`);
-  return { mbit: end.sum_received.bits_per_second / 1e6, retransmits: end.sum_sent.retransmits ?? 0 };
+  return end.sum_received.bits_per_second / 1e6;
 }

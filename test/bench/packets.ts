@@ -1,4 +1,4 @@
-/** What both portals did to packets during a run: their status before and after it. */
+/** What portals and flow did to packets during a run: status of the portals and counters of the sender before and after it. */
 import type { Direction } from "../../src/lab/command.ts";
 import { LabError } from "../../src/lab/failure.ts";
 import type { Lab } from "../../src/lab/topology.ts";
@@ -15,15 +15,27 @@ export interface PacketCounts {
   readonly held: number;
   /** Predecessors it no longer waited for. */
   readonly givenUp: number;
+  /** Segments that the TCP of the flow's sender sent again. */
+  readonly retransmits: number;
+  /** Of those, as its receiver said (RFC 2883), for nothing: the first had arrived. */
+  readonly needless: number;
 }
 
 export async function readPackets(lab: Lab, direction: Direction): Promise<PacketCounts> {
-  const [local, remote] = await Promise.all([lab.status("local"), lab.status("remote")]);
+  const sender = direction === "up" ? "client" : "server";
+  const files = ["/proc/net/snmp", "/proc/net/netstat"];
+  const [local, remote, { stdout }] = await Promise.all([
+    lab.status("local"),
+    lab.status("remote"),
+    lab.exec(sender, ["cat", ...files]),
+  ]);
   if (local === null || remote === null) throw new LabError("a portal does not answer");
-  return direction === "up" ? countPackets(local, remote) : countPackets(remote, local);
+  const portals = direction === "up" ? countPackets(local, remote) : countPackets(remote, local);
+  const retransmits = kernelCounter(stdout, "Tcp", "RetransSegs");
+  return { ...portals, retransmits, needless: kernelCounter(stdout, "TcpExt", "TCPDSACKRecv") };
 }
 
-export function countPackets(sender: StatusReport, receiver: StatusReport): PacketCounts {
+function countPackets(sender: StatusReport, receiver: StatusReport) {
   const paths = sender.sessions.flatMap((session) => session.paths);
   return {
     sent: sum(paths.map(({ sentPackets }) => sentPackets)),
@@ -34,6 +46,13 @@ export function countPackets(sender: StatusReport, receiver: StatusReport): Pack
   };
 }
 
+/** Of /proc/net/snmp or netstat: a line `Tcp:` of names, then one of values. */
+export function kernelCounter(text: string, group: string, name: string): number {
+  const lines = text.split("\n").filter((line) => line.startsWith(`${group}: `));
+  const [names = [], values = []] = lines.map((line) => line.split(" "));
+  return Number(values[names.indexOf(name)] ?? Number.NaN);
+}
+
 export function packetsBetween(before: PacketCounts, after: PacketCounts): PacketCounts {
   return {
     sent: after.sent - before.sent,
@@ -41,6 +60,8 @@ export function packetsBetween(before: PacketCounts, after: PacketCounts): Packe
     resent: after.resent - before.resent,
     held: after.held - before.held,
     givenUp: after.givenUp - before.givenUp,
+    retransmits: after.retransmits - before.retransmits,
+    needless: after.needless - before.needless,
   };
 }
 

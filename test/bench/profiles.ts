@@ -93,7 +93,7 @@ class Bench {
   private async alone(path: number, inner: readonly Congestion[]): Promise<void> {
     await this.lab.startPortals({ paths: [path] });
     await this.each(inner, `path ${path} alone`, async (congestion, direction) => {
-      const { mbit } = await this.flow(congestion, direction);
+      const mbit = await this.flow(congestion, direction);
       this.measured.alone.push({ path, inner: congestion, direction, mbit });
       return mbit;
     });
@@ -139,7 +139,7 @@ class Bench {
     }
   }
 
-  private async flow(congestion: Congestion, direction: Direction) {
+  private async flow(congestion: Congestion, direction: Direction): Promise<number> {
     const { seconds } = this.options;
     return await iperf(this.lab, { direction, seconds, warmUp: this.warmUp, congestion });
   }
@@ -150,7 +150,7 @@ class Bench {
     const before = await readPackets(lab, direction);
     const ping = new Ping(lab);
     const began = Date.now();
-    const { result, lateMs } = await withLateness(lab, () => this.flow(inner, direction));
+    const { result: mbit, lateMs } = await withLateness(lab, () => this.flow(inner, direction));
     const ended = Date.now();
     const { answers } = await ping.stop();
     const packets = packetsBetween(before, await readPackets(lab, direction));
@@ -161,6 +161,6 @@ class Bench {
     const loaded = answers.filter(({ at }) => at > from && at < ended - talk).map(({ millis }) => millis);
     const shares = [0.5, 0.95, 0.99].map((share) => percentile(loaded, share) ?? Number.POSITIVE_INFINITY);
     const [p50, p95, p99] = shares as [number, number, number];
-    return { inner, direction, ...result, ...packets, p50, p95, p99, lateMs };
+    return { inner, direction, mbit, ...packets, p50, p95, p99, lateMs };
   }
 }

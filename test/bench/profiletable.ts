@@ -13,8 +13,6 @@ export interface Flow extends PacketCounts {
   readonly inner: Congestion;
   readonly direction: Direction;
   readonly mbit: number;
-  /** Segments that the flow's own sender sent again. */
-  readonly retransmits: number;
   readonly p50: number;
   readonly p95: number;
   readonly p99: number;
@@ -60,6 +58,7 @@ const BESIDE = {
   held: ["held", 0],
   givenUp: ["given up", 0],
   retransmits: ["by the flow", 0],
+  needless: ["needlessly", 0],
   lateMs: ["lines late ms", 1],
 } as const;
 type Beside = keyof typeof BESIDE;
@@ -76,7 +75,8 @@ export function reportProfiles(measured: readonly Measured[]): BenchResult {
     "",
     "Beside the TCP flow over all paths: round trips of a ping; packets sent by the portal that sends the data, lost on",
     "its paths, sent again by it; held for their predecessor by the other, and predecessors it gave up; segments that the",
-    "flow itself sent again; by how much the emulated lines were late for one packet in a hundred (a busy machine).",
+    "flow itself sent again, its beginning included, and how many of those needlessly; by how much the emulated lines were",
+    "late for one packet in a hundred (a busy machine).",
     "",
     ...besideTable(figures),
   ];

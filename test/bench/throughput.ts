@@ -75,7 +75,7 @@ async function measure(lab: Lab, variant: Variant, options: Options, measured: M
   const { seconds } = options;
   let gigabytes = 0;
   for (const direction of options.directions) {
-    const { mbit } = await iperf(lab, { direction, seconds, warmUp: 1, congestion: options.inner[0]! });
+    const mbit = await iperf(lab, { direction, seconds, warmUp: 1, congestion: options.inner[0]! });
     measured[direction].push(mbit);
     gigabytes += (mbit * seconds) / 8000;
   }
