@@ -2,12 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { parseAnswer } from "../../src/lab/ping.ts";
 import type { FlowRecord, ProbeRecord } from "../../src/lab/record.ts";
+import type { StatusReport } from "../../src/share/status.ts";
 import { judgePhases, SCENARIOS } from "./adapt.ts";
 import { binRates, rateBetween, timeTo } from "./bins.ts";
 import { judge, lostBetween } from "./failover.ts";
 import { bestPath, deliverableMbit, differentPaths, limitMbit } from "./limit.ts";
 import { chosen, parseOptions, UsageError } from "./options.ts";
-import { kernelCounter, packetsBetween } from "./packets.ts";
+import { countPackets, kernelCounter, packetsBetween } from "./packets.ts";
 import { PLANS } from "./plans.ts";
 import { type Figures, type Flow, reportProfiles } from "./profiletable.ts";
 import { percentile, showSummary, summarize, summarizeEach } from "./sample.ts";
@@ -223,7 +224,16 @@ test("plans and scenarios have names of their own", () => {
 
 describe("figures of a profile", () => {
   const plan = PLANS.find(({ name }) => name === "bw_4to1")!;
-  const counts = { lateMs: 0.25, needless: 7, sent: 900, lost: 3, resent: 2, held: 40, givenUp: 0 };
+  const counts = {
+    lateMs: 0.25,
+    needless: 7,
+    dropped: 6,
+    sent: 900,
+    lost: 3,
+    resent: 2,
+    held: 40,
+    givenUp: 0,
+  };
   const flow: Flow = {
     inner: "cubic",
     direction: "up",
@@ -262,16 +272,60 @@ describe("figures of a profile", () => {
       /^bw_4to1\s+cubic\s+up\s+57\.4\s+42\.0 10\.0\s+54\.0 \(50\.0-55\.0\)\s+0\.94\s+1\.29\s+40\.6 39\.9$/m,
     );
     expect(text).toMatch(/^bw_4to1\s+quic\s+up\s+57\.4\s+-\s+48\.0\s+0\.84\s+-\s+40\.6 39\.9$/m);
-    expect(text).toMatch(/^bw_4to1\s+cubic\s+up\s+45\s+60\s+62\s+900\s+3\s+2\s+40\s+0\s+1\s+7\s+0\.3$/m);
+    expect(text).toMatch(/^bw_4to1\s+cubic\s+up\s+45\s+60\s+62\s+900\s+3\s+2\s+6\s+40\s+0\s+1\s+7\s+0\.3$/m);
   });
 });
 
 describe("packets", () => {
   test("of a run are those after less those before", () => {
-    const before = { sent: 10, lost: 1, resent: 1, held: 5, givenUp: 0, retransmits: 4, needless: 3 };
-    const after = { sent: 110, lost: 3, resent: 2, held: 9, givenUp: 1, retransmits: 9, needless: 4 };
-    const between = { sent: 100, lost: 2, resent: 1, held: 4, givenUp: 1, retransmits: 5, needless: 1 };
+    const before = {
+      sent: 10,
+      lost: 1,
+      resent: 1,
+      dropped: 2,
+      held: 5,
+      givenUp: 0,
+      retransmits: 4,
+      needless: 3,
+    };
+    const after = {
+      sent: 110,
+      lost: 3,
+      resent: 2,
+      dropped: 5,
+      held: 9,
+      givenUp: 1,
+      retransmits: 9,
+      needless: 4,
+    };
+    const between = {
+      sent: 100,
+      lost: 2,
+      resent: 1,
+      dropped: 3,
+      held: 4,
+      givenUp: 1,
+      retransmits: 5,
+      needless: 1,
+    };
     expect(packetsBetween(before, after)).toEqual(between);
+  });
+  test("are counted where they happen: sent and dropped by one side, put in order by the other", () => {
+    const path = { sentPackets: 10, lostPackets: 3, resentPackets: 2 };
+    const report = (held: number, paths: object[], drops: object) =>
+      ({
+        sessions: [{ paths, drops, reorderedPackets: held, givenUpPackets: held / 2 }],
+      }) as unknown as StatusReport;
+    const sender = report(100, [path, path], { queueDelay: 4, overflow: 1, duplicate: 50 });
+    const receiver = report(8, [{ ...path, sentPackets: 1 }], { queueDelay: 70 });
+    expect(countPackets(sender, receiver)).toEqual({
+      sent: 20,
+      lost: 6,
+      resent: 4,
+      dropped: 5,
+      held: 8,
+      givenUp: 4,
+    });
   });
   test("that the kernel counts stand below their names", () => {
     const text = "Ip: A B\nIp: 1 2\nTcp: A RetransSegs\nTcp: 3 40\nTcpExt: RetransSegs\nTcpExt: 5\n";

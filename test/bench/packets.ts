@@ -4,6 +4,8 @@ import { LabError } from "../../src/lab/failure.ts";
 import type { Lab } from "../../src/lab/topology.ts";
 import type { StatusReport } from "../../src/share/status.ts";
 
+const OUTWARD_DROPS = ["overflow", "queueDelay", "expired"] as const;
+
 export interface PacketCounts {
   /** Sent by the side that sends the flow's data, on all paths. */
   readonly sent: number;
@@ -11,6 +13,8 @@ export interface PacketCounts {
   readonly lost: number;
   /** Of those lost, sent again. */
   readonly resent: number;
+  /** Inner packets that the sending side let go: its queue was full or too slow, or they were lost too often. */
+  readonly dropped: number;
   /** Arrived before their flow's predecessor and were put in order by the receiving side. */
   readonly held: number;
   /** Predecessors it no longer waited for. */
@@ -35,12 +39,13 @@ export async function readPackets(lab: Lab, direction: Direction): Promise<Packe
   return { ...portals, retransmits, needless: kernelCounter(stdout, "TcpExt", "TCPDSACKRecv") };
 }
 
-function countPackets(sender: StatusReport, receiver: StatusReport) {
+export function countPackets(sender: StatusReport, receiver: StatusReport) {
   const paths = sender.sessions.flatMap((session) => session.paths);
   return {
     sent: sum(paths.map(({ sentPackets }) => sentPackets)),
     lost: sum(paths.map(({ lostPackets }) => lostPackets)),
     resent: sum(paths.map(({ resentPackets }) => resentPackets)),
+    dropped: sum(sender.sessions.flatMap(({ drops }) => OUTWARD_DROPS.map((reason) => drops[reason] ?? 0))),
     held: sum(receiver.sessions.map(({ reorderedPackets }) => reorderedPackets)),
     givenUp: sum(receiver.sessions.map(({ givenUpPackets }) => givenUpPackets)),
   };
@@ -58,6 +63,7 @@ export function packetsBetween(before: PacketCounts, after: PacketCounts): Packe
     sent: after.sent - before.sent,
     lost: after.lost - before.lost,
     resent: after.resent - before.resent,
+    dropped: after.dropped - before.dropped,
     held: after.held - before.held,
     givenUp: after.givenUp - before.givenUp,
     retransmits: after.retransmits - before.retransmits,
