@@ -8,7 +8,7 @@ import { LabError } from "../../src/lab/failure.ts";
 import { Ping } from "../../src/lab/ping.ts";
 import { type Lab, withLab } from "../../src/lab/topology.ts";
 import { mustHave } from "./congestion.ts";
-import { iperf, startIperfServer } from "./iperf.ts";
+import { iperf } from "./iperf.ts";
 import { withLateness } from "./late.ts";
 import { bestPath, differentPaths } from "./limit.ts";
 import { type Congestion, chosen, type Options } from "./options.ts";
@@ -32,10 +32,8 @@ export async function profiles(options: Options, say: Say): Promise<BenchResult>
   const most = Math.max(...plans.map(({ paths }) => paths.length));
   const measured = await withLab({ paths: new Array(most).fill({}) }, async (lab) => {
     await mustHave(lab, options.inner);
-    const server = await startIperfServer(lab);
     const results: Measured[] = [];
     for (const plan of plans) results.push(await new Bench(lab, plan, options, quic, say).run());
-    server.kill();
     return results;
   });
   return reportProfiles(measured);

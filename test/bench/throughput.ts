@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import type { PortalOptions } from "../../src/lab/portals.ts";
 import { type Lab, withLab } from "../../src/lab/topology.ts";
 import { type Column, renderTable } from "../../src/ui/table.ts";
-import { iperf, startIperfServer } from "./iperf.ts";
+import { iperf } from "./iperf.ts";
 import type { Options } from "./options.ts";
 import type { BenchResult, Say } from "./result.ts";
 import { type Summary, showSummary, summarize } from "./sample.ts";
@@ -46,7 +46,6 @@ interface Measured {
 export async function throughput(options: Options, say: Say): Promise<BenchResult> {
   const results = new Map<Variant, Measured>();
   await withLab({ paths: [{ plain: true }, { plain: true }] }, async (lab) => {
-    const server = await startIperfServer(lab);
     for (let repeat = 1; repeat <= options.repeats; repeat++) {
       for (const variant of VARIANTS) {
         const measured = results.get(variant) ?? { up: [], down: [], cpuSecondsPerGb: [], rssMb: [] };
@@ -59,7 +58,6 @@ export async function throughput(options: Options, say: Say): Promise<BenchResul
         );
       }
     }
-    server.kill();
   });
   return report(results);
 }
