@@ -8,7 +8,7 @@ import type { Direction } from "../lab/command.ts";
 import { enterLab, insideLab } from "../lab/enter.ts";
 import { LabError } from "../lab/failure.ts";
 import { type FlowResult, measureFlow } from "../lab/measure.ts";
-import { overheadBytes } from "../lab/portals.ts";
+import { goodputShare } from "../lab/portals.ts";
 import { selfCommand } from "../lab/self.ts";
 import { type Lab, withLab } from "../lab/topology.ts";
 import {
@@ -26,11 +26,6 @@ import { EXIT, Failure } from "./exit.ts";
 import { complainLine, printLine } from "./print.ts";
 
 const MOST_PATHS = 16;
-
-/** The flow inside: IPv4 and TCP with timestamps, in a tunnel over IPv4. */
-const TCP_HEADERS = 20 + 32;
-const PATH_MTU = 1500;
-const GOODPUT_SHARE = (PATH_MTU - overheadBytes(4) - TCP_HEADERS) / PATH_MTU;
 
 export interface DemoPlan {
   readonly paths: readonly DemoPath[];
@@ -99,7 +94,7 @@ function planPath(text: string, index: number): DemoPath {
     delayMs: delayMs!,
     jitterMs,
     loss: loss / 100,
-    limitMbit: mbit! * GOODPUT_SHARE,
+    limitMbit: mbit! * goodputShare(4),
   };
 }
 

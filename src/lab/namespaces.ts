@@ -35,6 +35,12 @@ export const ADDRESSES = {
   tunnelRemote: { 4: "10.77.0.1", 6: "fd77::1" },
 } as const;
 
+/** Where client and server send everything: the sides' addresses towards them. */
+const GATEWAYS = {
+  client: { 4: "10.10.0.1", 6: "fd10::1" },
+  server: { 4: "10.30.0.1", 6: "fd30::1" },
+} as const;
+
 export const CLIENT_NETWORK = { 4: "10.10.0.0/24", 6: "fd10::/64" } as const;
 export const SERVER_NETWORK = { 4: "10.30.0.0/24", 6: "fd30::/64" } as const;
 
@@ -107,16 +113,16 @@ export function addressing(namespace: Namespace, paths: readonly PathEnds[], ipv
   const bits = (family: Family): number => (family === 4 ? 24 : 64);
   const own: Record<Namespace, [device: string, Record<Family, string>]> = {
     client: ["eth0", ADDRESSES.client],
-    local: ["lan", { 4: "10.10.0.1", 6: "fd10::1" }],
-    remote: ["wan", { 4: "10.30.0.1", 6: "fd30::1" }],
+    local: ["lan", GATEWAYS.client],
+    remote: ["wan", GATEWAYS.server],
     server: ["eth0", ADDRESSES.server],
   };
   const [device, addresses] = own[namespace];
   for (const family of families) add(device, addresses[family], bits(family));
   lines.push(`link set ${device} up`);
   for (const family of families) {
-    if (namespace === "client") lines.push(`route add default via ${own.local[1][family]}`);
-    if (namespace === "server") lines.push(`route add default via ${own.remote[1][family]}`);
+    if (namespace === "client" || namespace === "server")
+      lines.push(`route add default via ${GATEWAYS[namespace][family]}`);
     if (namespace === "remote") add("lo", ADDRESSES.remoteEndpoint[family], family === 4 ? 32 : 128);
   }
   if (namespace !== "local" && namespace !== "remote") return lines;
@@ -147,6 +153,15 @@ export function receiveSteering(
 export function endpointRoute(path: number, name: string, family: Family): string {
   const via = pathAddress(path, "remote", family);
   return `route replace ${ADDRESSES.remoteEndpoint[family]} via ${via} dev ${name} metric ${100 + path}`;
+}
+
+/**
+ * Gives the TCP flows of client or server a congestion control. By route: outside of the host's own network namespace
+ * the sysctl for it takes only those that the host's administrator has allowed to everyone.
+ */
+export function congestionRoutes(end: "client" | "server", congestion: string, ipv6: boolean): string[] {
+  const families: Family[] = ipv6 ? [4, 6] : [4];
+  return families.map((family) => `route replace default via ${GATEWAYS[end][family]} congctl ${congestion}`);
 }
 
 /** Sends the client's and the server's traffic into the tunnel: what portal's owner would do on either machine. */

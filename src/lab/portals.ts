@@ -36,6 +36,16 @@ export function overheadBytes(outer: Family): number {
   return (outer === 4 ? 20 : 40) + 8 + 32;
 }
 
+const PATH_MTU = 1500;
+/** IPv4, and TCP with timestamps. */
+const TCP_HEADERS = 20 + 32;
+
+/** How much of a path's rate a TCP flow (over IPv4) can have: payload of a full packet by its size. Null: no tunnel. */
+export function goodputShare(outer: Family | null): number {
+  const overhead = outer === null ? 0 : overheadBytes(outer);
+  return (PATH_MTU - overhead - TCP_HEADERS) / PATH_MTU;
+}
+
 /** Below /run, which inside the laboratory is a file system of its own. */
 const DIRECTORY = "/run/portal";
 
@@ -129,7 +139,7 @@ function upPaths(report: StatusReport | null): number {
 
 function configurations(lab: Lab, paths: readonly number[], outer: Family): Record<Side, TomlTable> {
   const keys = { local: keyPair(), remote: keyPair() };
-  const mtu = 1500 - overheadBytes(outer);
+  const mtu = PATH_MTU - overheadBytes(outer);
   const tunnel = (own: { 4: string; 6: string }): TomlTable => ({
     interface: TUNNEL_INTERFACE,
     addresses: lab.ipv6 ? [`${own[4]}/24`, `${own[6]}/64`] : [`${own[4]}/24`],

@@ -11,6 +11,8 @@ export interface ProbeReport {
   at: number;
   /** Different packets that have arrived. */
   received: number;
+  /** Packets sent up to the newest that has arrived: those of them that never arrive are lost. */
+  reached: number;
   duplicates: number;
   gapMs: number;
 }
@@ -61,6 +63,7 @@ export async function runProbeReceiver(port: number): Promise<void> {
   const socket = createSocket({ type: "udp6", ipv6Only: false });
   const seen = new Uint8Array(MOST_PACKETS);
   let received = 0;
+  let reached = 0;
   let duplicates = 0;
   let gaps: Gaps | null = null;
   const clock = () => performance.timeOrigin + performance.now();
@@ -73,12 +76,13 @@ export async function runProbeReceiver(port: number): Promise<void> {
     if (seen[number]) duplicates++;
     else received++;
     seen[number] = 1;
+    reached = Math.max(reached, number + 1);
   });
   await new Promise<void>((bound) => socket.bind(port, "::", bound));
   say({ listening: true });
   setInterval(() => {
     const at = clock();
-    say({ at, received, duplicates, gapMs: gaps?.take(at) ?? 0 } satisfies ProbeReport);
+    say({ at, received, reached, duplicates, gapMs: gaps?.take(at) ?? 0 } satisfies ProbeReport);
   }, REPORT_MILLIS);
   await new Promise(() => {});
 }

@@ -18,6 +18,7 @@ import { LabError } from "./failure.ts";
 import {
   addressing,
   cabling,
+  congestionRoutes,
   endpointRoute,
   type Family,
   kernelSettings,
@@ -177,6 +178,18 @@ export class Lab {
       "local",
       families.map((family) => endpointRoute(path, name, family)),
     );
+  }
+
+  /** The congestion controls that client and server can use for TCP. */
+  async tcpCongestions(): Promise<string[]> {
+    const file = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+    return (await this.exec("server", ["cat", file])).stdout.trim().split(" ");
+  }
+
+  /** Congestion control of every TCP flow that client or server begin from now on, unless they choose another. */
+  async setTcpCongestion(name: string): Promise<void> {
+    for (const end of ["client", "server"] as const)
+      await this.ip(end, congestionRoutes(end, name, this.ipv6));
   }
 
   /** Client and server reach each other through the tunnel, or over one path past the portals. */

@@ -1,49 +1,50 @@
 /**
- * `npm run bench [-- NAME] [--json] [--seconds N] [--repeats N]`: measures portal on this machine. Every benchmark
- * measures what it compares in one run, interleaved, and prints medians and spread; nothing here passes or fails.
+ * `npm run bench [-- NAME] [options]`: measures portal on this machine. Every benchmark measures what it compares in
+ * one run, interleaved, and prints medians and spread; nothing here passes or fails.
+ *
+ *     throughput   without any rate limit, beside plain forwarding
+ *     profiles     one flow over several paths, beside the best of them alone and the limit
+ *     failover     a path is cut and comes back, its interface goes down and comes back
+ *     adapt        rates of paths change
+ *
+ *     --json              the figures as one object
+ *     --repeats N         default 3; 1 is for a first look, and shortens the flows of `profiles`
+ *     --seconds N         length of each flow (throughput, profiles) or phase (failover, adapt)
+ *     --directions D      up, down or both
+ *     --inner C           congestion control of the flow: cubic, bbr or both
+ *     --profile NAME      only this profile (profiles) or scenario (adapt); may be given several times
+ *     --plain             also over one path of the sum of the rates, without portal (adapt)
+ *     --quic FOLDER       where the QUIC programs are (profiles; see quic.ts)
  */
-import { parseArgs } from "node:util";
 import { enterLab, insideLab } from "../../src/lab/enter.ts";
+import { LabError } from "../../src/lab/failure.ts";
+import { adapt } from "./adapt.ts";
+import { failover } from "./failover.ts";
+import { type BenchName, type Options, parseOptions, UsageError } from "./options.ts";
+import { profiles } from "./profiles.ts";
+import type { BenchResult, Say } from "./result.ts";
 import { throughput } from "./throughput.ts";
+import { takePriority } from "./turn.ts";
 
-const BENCHMARKS = { throughput } as const;
+type Benchmark = (options: Options, say: Say) => Promise<BenchResult>;
+const BENCHMARKS: Readonly<Record<BenchName, Benchmark>> = { throughput, profiles, failover, adapt };
 
-export interface BenchOptions {
-  readonly seconds: number;
-  readonly repeats: number;
-  /** Progress, one line each, on standard error. */
-  say(line: string): void;
-}
+const FAILED = 1;
+const WRONG_USE = 2;
 
-/** What a benchmark gives back: the figures, and the same as text. */
-export interface BenchResult {
-  readonly figures: object;
-  readonly text: string;
-}
-
-async function main(): Promise<number> {
-  if (!insideLab())
-    return (await enterLab([process.execPath, import.meta.path, ...process.argv.slice(2)])).code;
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: "boolean", default: false },
-      seconds: { type: "string", default: "5" },
-      repeats: { type: "string", default: "3" },
-    },
-  });
-  const name = positionals[0] ?? "throughput";
-  if (!Object.hasOwn(BENCHMARKS, name)) {
-    console.error(`no benchmark "${name}": there are ${Object.keys(BENCHMARKS).join(", ")}`);
-    return 2;
+async function main(words: readonly string[]): Promise<number> {
+  try {
+    const options = parseOptions(words);
+    if (!insideLab()) return (await enterLab([process.execPath, import.meta.path, ...words])).code;
+    takePriority();
+    const result = await BENCHMARKS[options.name](options, (line) => console.error(line));
+    console.log(options.json ? JSON.stringify(result.figures, null, 2) : result.text);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof LabError)) throw error;
+    console.error(`bench: ${error.message}`);
+    return error instanceof UsageError ? WRONG_USE : FAILED;
   }
-  const result = await BENCHMARKS[name as keyof typeof BENCHMARKS]({
-    seconds: Number(values.seconds),
-    repeats: Number(values.repeats),
-    say: (line) => console.error(line),
-  });
-  console.log(values.json ? JSON.stringify(result.figures, null, 2) : result.text);
-  return 0;
 }
 
-process.exit(await main());
+process.exit(await main(process.argv.slice(2)));

@@ -4,12 +4,14 @@
  * server. CPU seconds are those of both portals together, per GB of goodput.
  */
 import { readFileSync } from "node:fs";
-import { ADDRESSES } from "../../src/lab/namespaces.ts";
 import type { PortalOptions } from "../../src/lab/portals.ts";
 import { type Lab, withLab } from "../../src/lab/topology.ts";
 import { type Column, renderTable } from "../../src/ui/table.ts";
-import type { BenchOptions, BenchResult } from "./run.ts";
+import { iperf } from "./iperf.ts";
+import type { Options } from "./options.ts";
+import type { BenchResult, Say } from "./result.ts";
 import { type Summary, showSummary, summarize } from "./sample.ts";
+import { inTurn } from "./turn.ts";
 
 interface Variant {
   readonly name: string;
@@ -34,8 +36,6 @@ const VARIANTS: readonly Variant[] = [
   },
 ];
 
-const DIRECTIONS = ["up", "down"] as const;
-
 interface Measured {
   up: number[];
   down: number[];
@@ -43,29 +43,26 @@ interface Measured {
   rssMb: number[];
 }
 
-export async function throughput(options: BenchOptions): Promise<BenchResult> {
+export async function throughput(options: Options, say: Say): Promise<BenchResult> {
   const results = new Map<Variant, Measured>();
   await withLab({ paths: [{ plain: true }, { plain: true }] }, async (lab) => {
-    const server = lab.spawn("server", ["iperf3", "--server"]);
-    await lab.route(0);
-    await lab.waitFor("iperf3", 10, async () => (await iperf(lab, 0, ["--bytes", "1K"])) !== null);
     for (let repeat = 1; repeat <= options.repeats; repeat++) {
       for (const variant of VARIANTS) {
         const measured = results.get(variant) ?? { up: [], down: [], cpuSecondsPerGb: [], rssMb: [] };
         results.set(variant, measured);
-        await measure(lab, variant, options.seconds, measured);
-        options.say(
-          `${repeat}/${options.repeats} ${variant.name}: up ${Math.round(measured.up.at(-1)!)}, ` +
-            `down ${Math.round(measured.down.at(-1)!)} Mbit/s`,
+        await inTurn(() => measure(lab, variant, options, measured));
+        say(
+          `${repeat}/${options.repeats} ${variant.name}: ` +
+            options.directions.map((way) => `${way} ${Math.round(measured[way].at(-1)!)}`).join(", ") +
+            " Mbit/s",
         );
       }
     }
-    server.kill();
   });
   return report(results);
 }
 
-async function measure(lab: Lab, variant: Variant, seconds: number, measured: Measured): Promise<void> {
+async function measure(lab: Lab, variant: Variant, options: Options, measured: Measured): Promise<void> {
   if (variant.portals === null) {
     await lab.stopPortals();
     await lab.route(0);
@@ -73,26 +70,16 @@ async function measure(lab: Lab, variant: Variant, seconds: number, measured: Me
     await lab.startPortals(variant.portals);
   }
   const before = cpuSeconds(lab);
+  const { seconds } = options;
   let gigabytes = 0;
-  for (const direction of DIRECTIONS) {
-    const reverse = direction === "down" ? ["--reverse"] : [];
-    const mbit = await iperf(lab, 1, ["--time", String(seconds), ...reverse]);
-    if (mbit === null) throw new Error(`iperf3 failed over ${variant.name}`);
+  for (const direction of options.directions) {
+    const mbit = await iperf(lab, { direction, seconds, warmUp: 1, congestion: options.inner[0]! });
     measured[direction].push(mbit);
     gigabytes += (mbit * seconds) / 8000;
   }
   if (lab.portals === null) return;
   measured.cpuSecondsPerGb.push((cpuSeconds(lab) - before) / gigabytes);
   measured.rssMb.push(Math.max(...pids(lab).map(rssMb)));
-}
-
-/** Mbit/s that arrived after the first `omit` seconds; null when iperf3 failed. */
-async function iperf(lab: Lab, omit: number, more: readonly string[]): Promise<number | null> {
-  const words = ["iperf3", "--json", "--client", ADDRESSES.server[4], "--omit", String(omit), ...more];
-  const { code, stdout } = await lab.exec("client", words);
-  if (code !== 0) return null;
-  const { end } = JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } };
-  return end.sum_received.bits_per_second / 1e6;
 }
 
 function pids(lab: Lab): number[] {
@@ -112,31 +99,32 @@ function rssMb(pid: number): number {
   return Number(line?.[1] ?? 0) / 1000;
 }
 
+/** Column titles, digits, and the measured values below them. */
+const COLUMNS: readonly (readonly [title: string, digits: number, name: keyof Measured])[] = [
+  ["up Mbit/s", 0, "up"],
+  ["down Mbit/s", 0, "down"],
+  ["CPU s per GB", 1, "cpuSecondsPerGb"],
+  ["RSS MB", 0, "rssMb"],
+];
+
 function report(results: Map<Variant, Measured>): BenchResult {
-  const figures: Record<string, Record<string, Summary>> = {};
+  const figures: Record<string, Partial<Record<keyof Measured, Summary>>> = {};
   const rows: string[][] = [];
-  for (const [{ name, portals }, measured] of results) {
-    const { up, down, cpuSecondsPerGb, rssMb: rss } = measured;
-    const summaries = { up: summarize(up), down: summarize(down) };
-    if (portals === null) {
-      figures[name] = summaries;
-      rows.push([name, showSummary(summaries.up), showSummary(summaries.down), "-", "-"]);
-      continue;
+  for (const [{ name }, measured] of results) {
+    const summaries: Partial<Record<keyof Measured, Summary>> = {};
+    const row = [name];
+    for (const [, digits, column] of COLUMNS) {
+      const values = measured[column];
+      if (values.length > 0) summaries[column] = summarize(values);
+      const summary = summaries[column];
+      row.push(summary === undefined ? "-" : showSummary(summary, digits));
     }
-    const costs = { cpuSecondsPerGb: summarize(cpuSecondsPerGb), rssMb: summarize(rss) };
-    figures[name] = { ...summaries, ...costs };
-    rows.push([
-      name,
-      showSummary(summaries.up),
-      showSummary(summaries.down),
-      showSummary(costs.cpuSecondsPerGb, 1),
-      showSummary(costs.rssMb),
-    ]);
+    figures[name] = summaries;
+    rows.push(row);
   }
-  const titles = ["up Mbit/s", "down Mbit/s", "CPU s per GB", "RSS MB"];
   const columns: Column[] = [
     { title: "one TCP flow, median (least-most)", align: "left" },
-    ...titles.map((title) => ({ title, align: "right" as const })),
+    ...COLUMNS.map(([title]) => ({ title, align: "right" as const })),
   ];
   return { figures, text: renderTable(columns, rows, "").join("\n") };
 }
