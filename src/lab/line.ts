@@ -264,7 +264,7 @@ export class Line<T> {
     this.bucket = Math.min(burstBytes, this.bucket + filled);
   }
 
-  /** What is left to transmit of a packet at the rate, once the bucket has given what it has. */
+  /** What is left to transmit of a packet that finds nothing waiting; before one that waits, the bucket was emptied. */
   private afterBucket(bytes: number): number {
     if (this.settings.trace !== null) return bytes;
     const given = Math.min(this.bucket, bytes);
@@ -341,7 +341,7 @@ export class Line<T> {
     }
     queue.drop();
     this.queueBytes -= bytes;
-    this.headBytes = queue.length > 0 ? this.afterBucket(queue.bytes) : 0;
+    this.headBytes = queue.length > 0 ? queue.bytes : 0;
     this.serviceAt = time;
   }
 
