@@ -132,7 +132,8 @@ test("security: only the subject's own portals are served, and nothing of its tr
   expect(dropped(world, world.remote, "notAuthentic")).toBeGreaterThan(0);
   expect(sessionOf(stranger)).toBeUndefined();
   for (const { received } of unserved) expect(received).toBe(0);
-  expect(world.remote.engine.portal.sessions).toEqual([session]);
+  expect(world.remote.engine.portal.sessions.length).toBe(1);
+  expect(sessionOf(world.remote) === session).toBe(true);
   expect(session.paths[0]!.status).toBe("up");
   // No datagram shows an inner address, as any router of a plain line would see, or an inner payload.
   const readable = attacker.recorded.filter(({ bytes }) => {
@@ -140,7 +141,7 @@ test("security: only the subject's own portals are served, and nothing of its tr
     return seen.includes(Buffer.from([10, 77, 0, 2])) && seen.includes(Buffer.from([192, 0, 2, 1]));
   });
   expect(attacker.recorded.length).toBeGreaterThan(500);
-  expect(readable).toEqual([]);
+  expect(readable.length).toBe(0);
 });
 
 test.each(directions)("more paths, more bandwidth: four equal paths, three, two, %s", (_, up) => {
