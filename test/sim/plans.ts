@@ -28,12 +28,12 @@ function alike(count: number, ...of: Parameters<typeof line>): PathPlan[] {
 }
 
 const published = PROFILES.map(({ name, lines }): Plan => {
-  const slow = lines.some(({ delayMicros = 0 }) => delayMicros > 100 * MILLISECOND);
+  const slow = lines.some(({ delayMicros = 0 }) => delayMicros > 300 * MILLISECOND);
   return { name, paths: lines.map((each) => ({ line: each })), settle: slow ? 6 : 3 };
 });
 
 const many = [1, 2, 3, 4, 5, 6, 7, 8].map(
-  (count): Plan => ({ name: `equal_${count}`, paths: alike(count, 12, 20) }),
+  (count): Plan => ({ name: `equal_${count}`, paths: alike(count, 12, 20), settle: 2, seconds: 3 }),
 );
 
 const changing: readonly Plan[] = [

@@ -78,7 +78,7 @@ const REACHED_TICKS = 5;
 function measure(plan: Plan, options: ProfileOptions): Measured {
   const { paths, changes = [] } = plan;
   const { seed = 7, ping = false } = options;
-  const { upwards = plan.upwards ?? false, settle = plan.settle ?? 3, seconds = plan.seconds ?? 5 } = options;
+  const { upwards = plan.upwards ?? false, settle = plan.settle ?? 3, seconds = plan.seconds ?? 4 } = options;
   const world = new World({ seed, locals: [{ paths }] });
   try {
     // The session is made and every path has joined.
