@@ -14,6 +14,8 @@ export type Direction = "up" | "down";
 export interface LineOptions {
   /** Megabits of IP packet per second; null = no limit. */
   mbit?: number | null;
+  /** What leaves at once after a pause, as from a token bucket of this size. */
+  burstBytes?: number;
   /** One way. */
   delayMs?: number;
   /** Standard deviation; order is kept. */
@@ -60,6 +62,7 @@ const SHARES = ["loss", "reorder", "duplicate", "corrupt"] as const;
 /** Each numeric option: the setting it becomes, and its unit in the setting's. Null means Infinity where it may. */
 const NUMBERS = [
   ["mbit", "rateBitsPerSecond", 1e6, true],
+  ["burstBytes", "burstBytes", 1, false],
   ["delayMs", "delayMicros", 1000, false],
   ["jitterMs", "jitterMicros", 1000, false],
   ["reorderMs", "reorderMicros", 1000, false],

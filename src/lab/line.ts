@@ -16,6 +16,8 @@ import { PacketRing } from "./ring.ts";
 export interface LineSettings {
   /** Bits of IP packet per second; Infinity = no limit, 0 = nothing moves. Not used while there is a trace. */
   readonly rateBitsPerSecond: number;
+  /** A token bucket: what leaves at once after a pause. It fills at the rate, and begins full. Not used while there is a trace. */
+  readonly burstBytes: number;
   /** Propagation delay. */
   readonly delayMicros: number;
   /** Standard deviation of the delay; order is kept. */
@@ -41,6 +43,7 @@ export interface LineSettings {
 
 export const DEFAULT_LINE: LineSettings = {
   rateBitsPerSecond: Number.POSITIVE_INFINITY,
+  burstBytes: 0,
   delayMicros: 0,
   jitterMicros: 0,
   loss: 0,
@@ -120,6 +123,8 @@ export class Line<T> {
   /** Of the head of the queue: bytes not yet transmitted at `serviceAt`. */
   private headBytes = 0;
   private serviceAt = 0;
+  /** Bytes in the bucket; while nothing waits, at `serviceAt`. */
+  private bucket = 0;
   private lastArrival = 0;
   private lastLateArrival = 0;
   private deviation = 0;
@@ -146,9 +151,11 @@ export class Line<T> {
     checkSettings(next);
     this.advance(now);
     this.headBytes -= this.transmitted(now);
+    this.fillBucket(now);
     this.serviceAt = now;
     const before = this.settings;
     this.settings = next;
+    if (next.burstBytes !== before.burstBytes) this.bucket = next.burstBytes;
     if (next.trace !== before.trace) this.startTrace(now);
     if (next.cut && !before.cut) this.empty();
   }
@@ -176,7 +183,8 @@ export class Line<T> {
       if (this.chance(settings.reorder)) mark |= LATE;
     }
     if (this.queue.length === 0) {
-      this.headBytes = bytes;
+      this.fillBucket(now);
+      this.headBytes = this.afterBucket(bytes);
       this.serviceAt = now;
     }
     this.queue.push(mark === LOST ? undefined : item, bytes, now, mark);
@@ -246,6 +254,22 @@ export class Line<T> {
     if (this.queue.length === 0 || this.settings.trace !== null) return 0;
     if (now <= this.serviceAt) return 0;
     return Math.min(this.headBytes, (now - this.serviceAt) * this.speed);
+  }
+
+  /** The bucket fills while nothing waits; what waits uses the rate itself. */
+  private fillBucket(now: number): void {
+    const { burstBytes } = this.settings;
+    if (burstBytes === 0 || this.queue.length > 0) return;
+    const filled = now > this.serviceAt ? (now - this.serviceAt) * this.speed : 0;
+    this.bucket = Math.min(burstBytes, this.bucket + filled);
+  }
+
+  /** What is left to transmit of a packet that finds nothing waiting; before one that waits, the bucket was emptied. */
+  private afterBucket(bytes: number): number {
+    if (this.settings.trace !== null) return bytes;
+    const given = Math.min(this.bucket, bytes);
+    this.bucket -= given;
+    return bytes - given;
   }
 
   private headLeavesAt(): number {
@@ -349,6 +373,7 @@ export class Line<T> {
 function checkSettings(settings: LineSettings): void {
   const atLeastZero = [
     "rateBitsPerSecond",
+    "burstBytes",
     "delayMicros",
     "jitterMicros",
     "queueMicros",
@@ -359,7 +384,7 @@ function checkSettings(settings: LineSettings): void {
     if (!(settings[name] >= 0))
       throw new RangeError(`line: ${name} must be 0 or more, not ${settings[name]}`);
   }
-  for (const name of ["delayMicros", "jitterMicros", "reorderMicros"] as const) {
+  for (const name of ["burstBytes", "delayMicros", "jitterMicros", "reorderMicros"] as const) {
     if (settings[name] === Number.POSITIVE_INFINITY) throw new RangeError(`line: ${name} must be finite`);
   }
   for (const name of ["loss", "reorder", "duplicate", "corrupt"] as const) {

@@ -58,6 +58,7 @@ const settings = fc.record({
     fc.constant(Number.POSITIVE_INFINITY),
     fc.integer({ min: 100_000, max: 1_000_000_000 }),
   ),
+  burstBytes: fc.oneof(fc.constant(0), fc.nat(20_000)),
   delayMicros: fc.nat(100_000),
   jitterMicros: fc.oneof(fc.constant(0), fc.nat(20_000)),
   queueMicros: fc.nat(200_000),
@@ -105,6 +106,49 @@ describe("a line", () => {
         }
       }),
     );
+  });
+
+  test("never exceeds its rate over any window by more than its bucket", () => {
+    const rates = fc.integer({ min: 100_000, max: 100_000_000 });
+    fc.assert(
+      fc.property(rates, fc.nat(20_000), packets, (rateBitsPerSecond, burstBytes, sent) => {
+        const { arrivals } = run({ rateBitsPerSecond, burstBytes }, sent);
+        for (let from = 0; from < arrivals.length; from++) {
+          let bytes = 0;
+          for (let to = from + 1; to < arrivals.length; to++) {
+            bytes += arrivals[to]!.bytes;
+            const window = arrivals[to]!.arrivedAt - arrivals[from]!.arrivedAt;
+            expect(bytes).toBeLessThanOrEqual(burstBytes + (window * rateBitsPerSecond) / 8e6 + 0.01);
+          }
+        }
+      }),
+    );
+  });
+
+  test("sends what its bucket holds at once, the rest at its rate, and again after a pause", () => {
+    // 1,000 bytes take 8 ms; after 20 ms of pause the bucket holds 2,500 of its 4,000.
+    const settings = { rateBitsPerSecond: 1_000_000, burstBytes: 4000, queueMicros: 1e9, delayMicros: 500 };
+    const burst = Array.from({ length: 6 }, () => [0, 1000] as const);
+    const { arrivals } = run(settings, [...burst, [36_000, 1000], [0, 1000], [0, 1000]]);
+    const times = [0, 0, 0, 0, 8000, 16_000, 36_000, 36_000, 40_000];
+    expect(arrivals.map(({ arrivedAt }) => arrivedAt)).toEqual(times.map((time) => time + 500));
+  });
+
+  test("a bucket of another size begins full, a full one gains nothing", () => {
+    const line = new Line<number>(seededRandom(1));
+    const arrivals = (now: number, count: number): number => {
+      for (let i = 0; i < count; i++) line.offer(now, 1000, i);
+      let arrived = 0;
+      while (line.poll(now) !== undefined) arrived++;
+      return arrived;
+    };
+    line.set(0, { rateBitsPerSecond: 1_000_000, burstBytes: 3000, queueMicros: 1e9 });
+    expect(arrivals(60_000_000, 5)).toBe(3);
+    line.set(120_000_000, { burstBytes: 2000 });
+    expect(arrivals(120_000_000, 5)).toBe(2 + 2);
+    line.set(121_000_000, { rateBitsPerSecond: 500_000 });
+    // What is in it stays when the rate changes.
+    expect(arrivals(180_000_000, 5)).toBe(2 + 3);
   });
 
   test("uses its whole rate while packets wait", () => {

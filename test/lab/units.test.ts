@@ -59,6 +59,7 @@ describe("a command", () => {
     const trace = new Float64Array([1000]);
     const options = {
       mbit: 20,
+      burstBytes: 3000,
       delayMs: 40,
       jitterMs: 2,
       queueMs: null,
@@ -69,6 +70,7 @@ describe("a command", () => {
     expect(wrongOptions(options)).toBeNull();
     expect(lineSettings(options, trace)).toEqual({
       rateBitsPerSecond: 20e6,
+      burstBytes: 3000,
       delayMicros: 40_000,
       jitterMicros: 2000,
       queueMicros: Number.POSITIVE_INFINITY,

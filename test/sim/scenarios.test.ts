@@ -7,133 +7,37 @@ import {
   REJECT_AFTER,
   REKEY_AFTER,
 } from "../../src/proto/limits.ts";
-import type { Path } from "../../src/proto/path.ts";
-import type { Session } from "../../src/proto/session.ts";
-import type { Drop } from "../../src/share/counters.ts";
 import { Type } from "../../src/wire/datagram.ts";
 import { Attacker } from "./attacker.ts";
 import { endpointKey } from "./fakes.ts";
 import type { Node } from "./node.ts";
+import {
+  allUp,
+  closeWorlds,
+  dropped,
+  expectAll,
+  expectExact,
+  join,
+  makeWorld,
+  pathOf,
+  pings,
+  sessionOf,
+  thin,
+} from "./scenario.ts";
 import { Datagrams, goodput, line, Stream } from "./traffic.ts";
-import { type LocalPlan, MILLISECOND, type PathPlan, SECOND, World, type WorldPlan } from "./world.ts";
-
-const dsl: PathPlan = { line: line(50, 20) };
-const slow: PathPlan = { line: line(20, 20) };
-const thin: PathPlan = { line: line(4, 10) };
+import { type LocalPlan, MILLISECOND, SECOND } from "./world.ts";
 
 /** Virtual time passes faster than ours, but not on every machine. */
 setDefaultTimeout(240_000);
 
-let worlds: World[] = [];
-
-afterEach(() => {
-  for (const world of worlds) world.close();
-  worlds = [];
-});
-
-function makeWorld(paths: readonly PathPlan[], more: Partial<WorldPlan & LocalPlan> = {}): World {
-  const { wrongKey = false, wrongPresharedKey = false, ...rest } = more;
-  const world = new World({ seed: 7, locals: [{ paths, wrongKey, wrongPresharedKey }], ...rest });
-  worlds.push(world);
-  return world;
-}
-
-/** Runs until every path of every local is up at both ends. */
-function join(world: World): World {
-  expect(world.runTo(() => world.locals.every((local) => allUp(world, local)), 10 * SECOND)).toBe(true);
-  return world;
-}
-
-function allUp(world: World, local: Node): boolean {
-  const mine = sessionOf(local);
-  const theirs = world.remote.engine.portal.sessions.filter((session) => session.order.length > 0);
-  const up = (path: Path) => path.status === "up";
-  return (
-    mine?.order.every(up) === true &&
-    theirs.length === world.locals.length &&
-    theirs.every((session) => session.order.every(up))
-  );
-}
-
-function sessionOf(node: Node): Session | undefined {
-  return node.engine.portal.sessions[0];
-}
-
-function pathOf(node: Node, id: number): Path {
-  return sessionOf(node)!.paths[id]!;
-}
-
-function dropped(world: World, node: Node, reason: Drop): number {
-  return world.checker.drops(node).of(reason);
-}
-
-/** Mbit/s of one bulk flow once it is at speed. */
-function bulk(paths: readonly PathPlan[], upwards: boolean): number {
-  const world = join(makeWorld(paths));
-  const stream = new Stream(world, { upwards });
-  world.runFor(2 * SECOND);
-  return goodput(world, stream, 3 * SECOND);
-}
-
-/** Packets at a steady rate both ways over the run. */
-function pings(world: World, perSecond = 100, more = {}): [up: Datagrams, down: Datagrams] {
-  return [
-    new Datagrams(world, { upwards: true, perSecond, ...more }),
-    new Datagrams(world, { upwards: false, perSecond, ...more }),
-  ];
-}
-
-/** Stops the packets, waits for what is under way, and expects that all of them came out. */
-function expectAll(world: World, flows: readonly Datagrams[]): void {
-  for (const flow of flows) flow.stop();
-  world.runFor(3 * SECOND);
-  for (const flow of flows) expect(flow.received).toBe(flow.sent);
-  world.checker.account();
-}
-
-/** With nothing under way any more: what did not come out was dropped by a queue, and counted there, packet by packet. */
-function expectExact(world: World): void {
-  const { ledger, nodes } = world;
-  const dropped = nodes.map((node) => world.checker.drops(node));
-  const queued = dropped.reduce((sum, drops) => sum + drops.of("queueDelay") + drops.of("overflow"), 0);
-  expect(ledger.delivered + queued).toBe(ledger.entries.length);
-}
+afterEach(closeWorlds);
 
 describe("several paths", () => {
-  test.each([true, false])(
-    "two equal paths carry one flow at 1.7 times one path's rate, upwards: %p",
-    (upwards) => {
-      expect(bulk([dsl, dsl], upwards)).toBeGreaterThan(1.7 * bulk([dsl], upwards));
-    },
-  );
-
-  test.each([true, false])("a 50 and a 20 Mbit/s path carry more than 50 alone, upwards: %p", (upwards) => {
-    const both = bulk([dsl, slow], upwards);
-    expect(both).toBeGreaterThan(1.2 * bulk([dsl], upwards));
-    expect(both).toBeGreaterThan(50);
-  });
-
   test("unequal delays do not hurt: 50 Mbit/s at 10 ms and 20 at 60 ms", () => {
-    expect(bulk([{ line: line(50, 10) }, { line: line(20, 60) }], false)).toBeGreaterThan(50);
-  });
-
-  test("a path cut in mid-flow takes no packet with it, and comes back by itself", () => {
-    const world = join(makeWorld([thin, thin]));
-    const stream = new Stream(world, { upwards: true });
-    world.runFor(SECOND);
-    const probes = pings(world);
-    const { timeouts } = stream;
-    world.setLine(world.wires[0]!, { cut: true });
-    expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(2);
-    expect(stream.timeouts).toBe(timeouts);
-    expect(pathOf(world.locals[0]!, 0).status).toBe("suspect");
-    world.setLine(world.wires[0]!, { cut: false });
-    expect(world.runTo(() => allUp(world, world.locals[0]!), 3 * SECOND)).toBe(true);
-    expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(4.5);
-    stream.stop();
-    expectAll(world, probes);
-    expectExact(world);
-    for (const probe of probes) expect(probe.longestGap).toBeLessThan(500 * MILLISECOND);
+    const world = join(makeWorld([{ line: line(50, 10) }, { line: line(20, 60) }]));
+    const stream = new Stream(world, { upwards: false });
+    world.runFor(2 * SECOND);
+    expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(50);
   });
 
   test.each(["up", "down"] as const)("a path that is dead in one direction (%s) is left", (direction) => {
@@ -166,31 +70,6 @@ describe("several paths", () => {
     world.runFor(3600 * SECOND);
     world.setLine(world.wires[0]!, { cut: false });
     expect(world.runTo(() => allUp(world, world.locals[0]!), 5 * SECOND)).toBe(true);
-  });
-
-  test("a path of a higher metric rests while a lower one is up, both ways", () => {
-    const world = join(makeWorld([{ ...thin, metric: 10 }, thin]));
-    const probes = pings(world);
-    // More than the lower one carries.
-    const streams = [true, false].map((upwards) => new Stream(world, { upwards }));
-    world.runFor(3 * SECOND);
-    const data = () => [world.locals[0]!, world.remote].map((node) => pathOf(node, 0).recovery.sentBytes);
-    for (const bytes of data()) expect(bytes).toBeLessThan(2000);
-    for (const stream of streams) stream.stop();
-    world.setLine(world.wires[1]!, { cut: true });
-    world.runFor(2 * SECOND);
-    for (const bytes of data()) expect(bytes).toBeGreaterThan(20_000);
-    expect(pathOf(world.remote, 0).metric).toBe(10);
-    world.setLine(world.wires[1]!, { cut: false });
-    world.runFor(2 * SECOND);
-    const [up, down] = data();
-    world.runFor(SECOND);
-    expect(
-      data()
-        .map((bytes, i) => bytes - [up!, down!][i]!)
-        .every((bytes) => bytes < 2000),
-    ).toBe(true);
-    expectAll(world, probes);
   });
 
   test("a fixed rate is kept to, each way its own", () => {
@@ -258,8 +137,6 @@ describe("an interface that fails", () => {
 
 describe("kernels and packets", () => {
   test.each([
-    { name: "outer IPv6, inner both", paths: [{ ...thin, ipv6: true }], more: {} },
-    { name: "one path over IPv4, one over IPv6", paths: [thin, { ...thin, ipv6: true }], more: {} },
     { name: "no privacy", paths: [thin], more: { privacy: false } },
     { name: "no offloads", paths: [thin], more: { offloads: false } },
     { name: "no offloads at the remote", paths: [thin], more: { remoteOffloads: false } },

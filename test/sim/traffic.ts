@@ -403,8 +403,10 @@ export class Stream {
   private onData(entry: Entry): void {
     const { sequence } = entry.tcp!;
     const end = sequence + entry.payload;
-    if (end > this.expected) this.early.set(sequence, Math.max(this.early.get(sequence) ?? 0, end));
-    for (let moved = true; moved; ) {
+    const next = sequence <= this.expected && this.early.size === 0;
+    if (next) this.expected = Math.max(this.expected, end);
+    else if (end > this.expected) this.early.set(sequence, Math.max(this.early.get(sequence) ?? 0, end));
+    for (let moved = !next; moved; ) {
       moved = false;
       for (const [from, to] of this.early) {
         if (from > this.expected) continue;

@@ -82,7 +82,6 @@ export interface Wire {
 
 interface Timed {
   readonly at: number;
-  readonly order: number;
   readonly run: () => void;
 }
 
@@ -105,7 +104,6 @@ export class World {
   private readonly gone = new Set<string>();
   private readonly remoteEndpoints: readonly [v4: Endpoint, v6: Endpoint];
   private readonly timed: Timed[] = [];
-  private timedCount = 0;
   private hostCount = 0;
 
   constructor(plan: WorldPlan) {
@@ -175,8 +173,12 @@ export class World {
 
   /** Runs `run` at a moment, now or later. */
   at(at: number, run: () => void): void {
-    this.timed.push({ at: Math.max(at, this.now), order: this.timedCount++, run });
-    this.timed.sort((a, b) => b.at - a.at || b.order - a.order);
+    const { timed } = this;
+    const when = Math.max(at, this.now);
+    // The next comes last, and of one moment's the first asked for.
+    let place = timed.length;
+    while (place > 0 && timed[place - 1]!.at <= when) place--;
+    timed.splice(place, 0, { at: when, run });
   }
 
   after(micros: number, run: () => void): void {

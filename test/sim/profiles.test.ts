@@ -1,0 +1,114 @@
+/**
+ * What one bulk flow gets over every plan of test/sim/plans.ts, as a table: a change of a figure is to be looked at, not to
+ * be feared. When some differ, all rows are printed as they are now, to be put in the place of those below.
+ *
+ * `share` is the goodput as a share of what the paths can carry, `toBest` as a multiple of what the best of them alone gave
+ * in the same run, `reached` the seconds from the last change to 90 % of the new limit (null: not within the run).
+ */
+import { expect, test } from "bun:test";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { PLANS, type Plan } from "./plans.ts";
+import type { Figures } from "./profile.ts";
+
+interface Row {
+  readonly share: number;
+  readonly toBest: number;
+  readonly reached?: number | null;
+}
+
+const TABLE: Readonly<Record<string, Row>> = {
+  baseline: { share: 0.98, toBest: 1.99 },
+  rtt_40: { share: 0.98, toBest: 1.99 },
+  rtt_70: { share: 0.97, toBest: 1.98 },
+  rtt_120: { share: 0.74, toBest: 1.51 },
+  rtt_320: { share: 0.03, toBest: 0.07 },
+  jit_5: { share: 0.93, toBest: 1.96 },
+  jit_20: { share: 0.02, toBest: 2 },
+  loss_05: { share: 0.75, toBest: 2.1 },
+  loss_2: { share: 0.78, toBest: 2.03 },
+  bw_4to1: { share: 0.97, toBest: 1.23 },
+  bw_10to1: { share: 0.98, toBest: 1.09 },
+  dual_lte: { share: 0.76, toBest: 1.56 },
+  fiber_lte: { share: 0.86, toBest: 0.95 },
+  lte_starlink: { share: 0.27, toBest: 0.98 },
+  lte_geo: { share: 0.05, toBest: 0.08 },
+  congested: { share: 0.14, toBest: 1.06 },
+  equal_1: { share: 0.95, toBest: 1 },
+  equal_2: { share: 0.92, toBest: 1.95 },
+  equal_3: { share: 0.93, toBest: 2.96 },
+  equal_4: { share: 0.96, toBest: 4.06 },
+  equal_5: { share: 0.97, toBest: 5.11 },
+  equal_6: { share: 0.98, toBest: 6.22 },
+  equal_7: { share: 0.93, toBest: 6.88 },
+  equal_8: { share: 0.96, toBest: 8.08 },
+  step_down: { share: 0.94, toBest: 1.06, reached: 0.2 },
+  step_up: { share: 0.8, toBest: 1.64, reached: 3.7 },
+  cut: { share: 0.94, toBest: 0.96, reached: 0.1 },
+  cut_and_return: { share: 0.77, toBest: 1.33, reached: 4.8 },
+  flap_2s: { share: 0.79, toBest: 1.12, reached: 0.1 },
+  bufferbloat_1s: { share: 0.96, toBest: 1.99 },
+  token_bucket: { share: 1, toBest: 1.95 },
+  asymmetric_down: { share: 0.4, toBest: 1.24 },
+  asymmetric_up: { share: 0.93, toBest: 2.02 },
+  ack_loss_10: { share: 0.66, toBest: 2.41 },
+  ack_loss_30: { share: 0.38, toBest: 2.44 },
+  satellite: { share: 0.18, toBest: 1 },
+  satellite_dsl: { share: 0.32, toBest: 0.66 },
+};
+
+const PROGRAM = join(import.meta.dir, "profile.ts");
+
+/** Plans that a process runs one after the other: neighbours have paths in common, which it measures once. */
+const CHUNK = 4;
+
+/** As many processes at a time as there are processors. */
+async function runAll(): Promise<Record<string, Row>> {
+  const rows: Record<string, Row> = {};
+  const left = [...PLANS];
+  const work = async (): Promise<void> => {
+    while (left.length > 0) Object.assign(rows, await runSome(left.splice(0, CHUNK)));
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  return Object.fromEntries(PLANS.map(({ name }) => [name, rows[name]!]));
+}
+
+async function runSome(plans: readonly Plan[]): Promise<Record<string, Row>> {
+  const names = plans.map(({ name }) => name);
+  const argv = [process.execPath, PROGRAM, ...names, "--json"];
+  const child = Bun.spawn(argv, { stdio: ["ignore", "pipe", "pipe"] });
+  const [text, errors] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  if ((await child.exited) !== 0) throw new Error(`${names.join(", ")}: ${errors}`);
+  const found = text
+    .trim()
+    .split("\n")
+    .map((each) => JSON.parse(each) as Figures);
+  return Object.fromEntries(plans.map((plan, i) => [plan.name, rowOf(plan, found[i]!)]));
+}
+
+function rowOf({ changes }: Plan, { share, toBest, reached }: Figures): Row {
+  return {
+    share: rounded(share),
+    toBest: rounded(toBest),
+    ...(changes === undefined ? {} : { reached }),
+  };
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+/** As the table above is written. */
+function written(rows: Readonly<Record<string, Row>>): string {
+  const lines = Object.entries(rows).map(([name, row]) => {
+    const figures = Object.entries(row).map(([key, value]) => `${key}: ${value}`);
+    return `  ${name}: { ${figures.join(", ")} },`;
+  });
+  return lines.join("\n");
+}
+
+test("what one flow gets over every plan", async () => {
+  const rows = await runAll();
+  if (!Bun.deepEquals(rows, TABLE)) console.log(written(rows));
+  expect(rows).toEqual(TABLE);
+}, 280_000); // Virtual time passes faster than ours, but not on every machine.
