@@ -139,19 +139,19 @@ export class Outbound {
     if (!session.isUp) session.onAllGivenUp(now);
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
-    session.sortPaths();
+    session.scheduler.begin();
     session.setHoldBounds();
     session.resequencer.onTimeout(now);
-    const metric = session.metricInUse;
     for (let more = true; more; ) {
       this.refill(session, now);
       more = false;
       for (let i = 0; i < order.length; i++) {
-        if (order[i]!.metric === metric && this.pull(session, order[i]!, now)) more = true;
+        if (order[i]!.carries && this.pull(session, order[i]!, now)) more = true;
       }
       more &&= session.queues.packets > 0;
+      more ||= session.scheduler.decide(now, session.waiting);
     }
-    session.nextAt = this.nextAt(session, metric, now);
+    session.nextAt = this.nextAt(session, now);
   }
 
   /** Says goodbye on every path that is up. */
@@ -188,6 +188,7 @@ export class Outbound {
       // Lapped while it was sealed: what is in the train is torn. The packet number counts as lost.
       if (!ring.holds(position)) this.trainBytes = before;
       else path.onSent(now);
+      session.scheduler.onSent(length);
       sent = true;
       if (path.blockedUntil > now) break;
     }
@@ -280,13 +281,13 @@ export class Outbound {
   }
 
   /** When this session must be serviced again, if nothing arrives before. */
-  private nextAt(session: Session, metric: number, now: number): number {
+  private nextAt(session: Session, now: number): number {
     let at = session.resequencer.nextAt;
     const waiting = session.hasWork;
     for (let i = 0; i < session.order.length; i++) {
       const path = session.order[i]!;
       at = Math.min(at, path.nextAt);
-      if (waiting && path.metric === metric) at = Math.min(at, path.sendAt(now));
+      if (waiting && path.carries) at = Math.min(at, path.sendAt(now));
     }
     return at;
   }

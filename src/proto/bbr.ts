@@ -139,6 +139,10 @@ export class Bbr implements Congestion {
     return Math.max(this.rateNow, this.rateBefore);
   }
 
+  rateKnown(srtt: number): number {
+    return this.rate > 0 ? this.rate : (this.window * SECOND) / Math.max(srtt, MILLISECOND);
+  }
+
   get window(): number {
     const least = 4 * this.datagram;
     if (this.rate === 0) return INITIAL_WINDOW_PACKETS * this.datagram;

@@ -12,6 +12,8 @@ export interface Congestion {
   readonly window: number;
   /** True while it has not yet found what the path carries: it sends more each round trip. */
   readonly searching: boolean;
+  /** Bytes per second that the path is known to carry. */
+  rateKnown(srtt: number): number;
   /** Bytes per second at which they may leave. */
   pacingRate(srtt: number): number;
   /** A packet left. `inFlight` includes it. */

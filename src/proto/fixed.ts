@@ -18,6 +18,10 @@ export class Fixed implements Congestion {
     return Math.max((2 * this.rate * this.rtt) / SECOND, 20_000);
   }
 
+  rateKnown(): number {
+    return this.rate;
+  }
+
   pacingRate(): number {
     return this.rate;
   }

@@ -75,7 +75,9 @@ export const RING_BACKLOG = 4 * MILLISECOND;
 /** At least this many packets. */
 export const RING_BACKLOG_PACKETS = 4;
 /** Longest standing queue that a bulk flow may have for itself. */
-export const MAX_TARGET = 100 * MILLISECOND;
+export const MAX_TARGET = 130 * MILLISECOND;
+/** Longest that it may have so that a slower path can be of use to it. */
+export const MAX_JOINING = 220 * MILLISECOND;
 /** Packets a session may queue in front of its ring. */
 export const MAX_QUEUED = 8192;
 

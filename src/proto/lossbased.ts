@@ -40,9 +40,13 @@ export abstract class LossBased implements Congestion {
     return this.window < this.slowStartThreshold;
   }
 
+  rateKnown(srtt: number): number {
+    return (this.window * SECOND) / Math.max(srtt, 1);
+  }
+
   pacingRate(srtt: number): number {
     const gain = this.searching ? PACING_GAIN_SLOW_START : PACING_GAIN;
-    return (gain * this.window * SECOND) / Math.max(srtt, 1);
+    return gain * this.rateKnown(srtt);
   }
 
   onSent(_now: number, _bytes: number, _inFlight: number): void {}

@@ -18,7 +18,7 @@ import type { PathStatus } from "../share/status.ts";
 import type { CongestionName, PathSeen } from "../wire/control.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
 import { Comeback } from "./comeback.ts";
-import type { Congestion } from "./congestion.ts";
+import type { Company, PathSettings } from "./company.ts";
 import { FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
 import {
   CHALLENGE_INTERVAL,
@@ -33,40 +33,13 @@ import {
   PROBE_SUSPECT,
   SECOND,
 } from "./limits.ts";
+import { Parking } from "./parking.ts";
 import { Reception } from "./reception.ts";
 import { Recovery, type RecoverySink } from "./recovery.ts";
 import { Silence } from "./silence.ts";
 
 /** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
 const HASTY_CHALLENGES = 20;
-
-export interface PathSettings {
-  readonly id: number;
-  readonly name: string;
-  readonly metric: number;
-  readonly socket: DatagramSocket;
-  readonly congestion: Congestion;
-  /** What to tell the peer for its side: the congestion control, and its rate in bytes per second when it is fixed. */
-  readonly peerCongestion: CongestionName;
-  readonly peerRate: number;
-  /** Bytes of a full-sized datagram. */
-  readonly datagram: number;
-  /** The peer's proved address, a candidate for it, and whether the first is known from the start (a connected socket). */
-  readonly endpoint: Endpoint;
-  readonly candidate: Endpoint;
-  readonly connected: boolean;
-}
-
-/** What a path knows of the session's others. */
-export interface Company {
-  /** True while some path is up. */
-  readonly isUp: boolean;
-  /** When we sent the newest packet, on whichever path, that the peer has answered. */
-  readonly peerAliveAt: number;
-  onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void;
-  /** A path does not answer: does the peer, on the others? */
-  onDoubt(now: number, path: Path): void;
-}
 
 export class Path {
   readonly id: number;
@@ -84,6 +57,10 @@ export class Path {
   status: PathStatus = "joining";
   /** Why the status is what it is; null while it joins. */
   reason: string | null = null;
+  /** It may carry inner packets now, and also while paths of a lower metric are up. Owned by proto/scheduler.ts. */
+  carries = false;
+  spill = false;
+  readonly parking = new Parking();
   /** How often it is probed while it carries nothing. */
   idleInterval = PROBE_IDLE;
   /** What the peer is told of its failure. */

@@ -81,6 +81,11 @@ export class Recovery {
     return this.log.inFlight < this.congestion.window && this.log.hasRoom;
   }
 
+  /** Bytes per second that the path is known to carry. */
+  get rateKnown(): number {
+    return this.congestion.rateKnown(this.rtt.srtt);
+  }
+
   get pacingRate(): number {
     return this.congestion.pacingRate(this.rtt.srtt);
   }

@@ -8,6 +8,7 @@ import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, Ring } from "../share/ring.ts
 import type { PathStatus } from "../share/status.ts";
 import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
 import { INTERVAL, TARGET } from "./codel.ts";
+import type { Company, PathSettings } from "./company.ts";
 import { type Environment, slotBytesFor } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
@@ -15,6 +16,7 @@ import type { Keys } from "./keys.ts";
 import {
   MAX_HOLD_OTHER,
   MAX_HOLD_TCP,
+  MAX_JOINING,
   MAX_RESENDS,
   MAX_TARGET,
   MILLISECOND,
@@ -26,10 +28,14 @@ import {
   RING_SLOTS,
   SECOND,
 } from "./limits.ts";
-import { type Company, Path, type PathSettings } from "./path.ts";
+import { Path } from "./path.ts";
 import type { Peer } from "./peer.ts";
 import { ResendQueue } from "./resends.ts";
 import { HOLD_OTHER, HOLD_TCP, type PacketSink, Resequencer } from "./resequencer.ts";
+import { Scheduler } from "./scheduler.ts";
+
+/** The queue that lets a slower path join is kept so much longer than needed. */
+const JOINING_SLACK = 1.25;
 
 export class Session implements Company {
   readonly peer: Peer;
@@ -44,8 +50,9 @@ export class Session implements Company {
   readonly startedAt: number;
   /** Paths by id. */
   readonly paths: (Path | undefined)[] = [];
-  /** The same paths, best first: by metric, then by round-trip time. */
+  /** The same paths, best first (proto/scheduler.ts). */
   readonly order: Path[] = [];
+  readonly scheduler = new Scheduler(this.order);
   /** Keys to seal with, and those before, still accepted. */
   keys: Keys;
   previousKeys: Keys | null = null;
@@ -109,34 +116,11 @@ export class Session implements Company {
     for (let i = 0; i < this.order.length; i++) this.order[i]!.onAlone(now);
   }
 
-  /** Metric of the paths in use: the lowest of those up; Infinity when none is. */
-  get metricInUse(): number {
-    let metric = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.order.length; i++) {
-      const path = this.order[i]!;
-      if (path.status === "up" && path.metric < metric) metric = path.metric;
-    }
-    return metric;
-  }
-
-  /** Puts the paths in the order in which they may pull: lowest metric, then lowest round-trip time. */
-  sortPaths(): void {
-    const order = this.order;
-    for (let i = 1; i < order.length; i++) {
-      const path = order[i]!;
-      let at = i - 1;
-      while (at >= 0 && goesBefore(path, order[at]!)) {
-        order[at + 1] = order[at]!;
-        at--;
-      }
-      order[at + 1] = path;
-    }
-  }
-
   /** Lets the resequencer wait as long as the slowest path and a retransmission may take, and no longer. */
   setHoldBounds(): void {
     let slowest = 0;
     let latest = 0;
+    let carriesLatest = 0;
     let searching = false;
     for (let i = 0; i < this.order.length; i++) {
       const path = this.order[i]!;
@@ -144,6 +128,8 @@ export class Session implements Company {
       const { rtt, congestion } = path.recovery;
       slowest = Math.max(slowest, rtt.srtt);
       latest = Math.max(latest, rtt.srtt + 4 * rtt.rttvar);
+      if (!path.carries) continue;
+      carriesLatest = Math.max(carriesLatest, rtt.srtt + 4 * rtt.rttvar);
       searching ||= congestion.searching;
     }
     // Noticing the loss, and the way of the packet sent again, behind what is already on that path.
@@ -151,12 +137,14 @@ export class Session implements Company {
     this.resequencer.bounds[HOLD_TCP] = Math.min(bound, MAX_HOLD_TCP);
     this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
     // A flow needs a queue of near half a round trip to fill the paths with one loss now and then (RFC 9438's 0.7);
-    // others do not wait behind it, so it may have that. While a path still learns its rate, the queue in front of it is
-    // not the flow's fault.
+    // others do not wait behind it, so it may have that, and what it takes until a slower path joins. While a path still
+    // learns its rate, the queue in front of it is not the flow's fault.
     const { codel } = this.queues;
+    const wanted = Math.max(carriesLatest / 2, TARGET);
+    const joining = JOINING_SLACK * this.scheduler.joiningQueue;
     codel.target = searching
-      ? Math.max(2 * latest, 1.5 * MAX_TARGET)
-      : Math.min(Math.max(latest / 2, TARGET), MAX_TARGET);
+      ? Math.max(2 * carriesLatest, 1.5 * MAX_TARGET)
+      : Math.max(Math.min(wanted, MAX_TARGET), joining <= MAX_JOINING ? joining : 0);
     codel.interval = Math.max(slowest, INTERVAL);
   }
 
@@ -167,10 +155,15 @@ export class Session implements Company {
     let rate = 0;
     for (let i = 0; i < this.order.length; i++) {
       const path = this.order[i]!;
-      if (path.status === "up") rate += path.recovery.pacingRate;
+      if (path.carries) rate += path.recovery.pacingRate;
     }
     const packets = (rate * RING_BACKLOG) / SECOND / this.datagram;
     return Math.min(Math.max(packets, RING_BACKLOG_PACKETS), RING_SLOTS / 4);
+  }
+
+  /** About so many bytes wait to leave. */
+  get waiting(): number {
+    return this.queues.bytes + (this.ring.backlog + this.resends.length) * this.datagram;
   }
 
   get hasWork(): boolean {
@@ -264,14 +257,9 @@ export class Session implements Company {
   onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
     const level = to === "up" || from === "joining" ? "info" : "warn";
     this.environment.log(level, `path ${path.name} of ${this.peer.name}: ${from} -> ${to} (${reason})`);
-    const metric = this.metricInUse;
+    const metric = this.scheduler.lowestMetric;
     for (const each of this.order) each.idleInterval = each.metric > metric ? PROBE_BACKUP : PROBE_IDLE;
   }
-}
-
-function goesBefore(a: Path, b: Path): boolean {
-  if (a.metric !== b.metric) return a.metric < b.metric;
-  return a.recovery.rtt.srtt < b.recovery.rtt.srtt;
 }
 
 /** Same peer address as the path's proved one. */

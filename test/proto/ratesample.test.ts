@@ -23,6 +23,10 @@ class Watcher implements Congestion {
     this.rate = rate;
   }
 
+  rateKnown(): number {
+    return this.rate;
+  }
+
   pacingRate(): number {
     return this.rate;
   }

@@ -1,0 +1,33 @@
+/**
+ * How long a path that made delivery worse carries nothing (proto/scheduler.ts): longer each time, until it has been of
+ * use. Times in microseconds.
+ */
+import { SECOND } from "./limits.ts";
+
+const PARK_FIRST = 2 * SECOND;
+const PARK_LONGEST = 60 * SECOND;
+
+export class Parking {
+  private until = 0;
+  private micros = 0;
+
+  begin(now: number): void {
+    this.micros = Math.min(Math.max(2 * this.micros, PARK_FIRST), PARK_LONGEST);
+    this.until = now + this.micros;
+  }
+
+  /** It was of use: the next time is a first time. */
+  forget(): void {
+    this.micros = 0;
+  }
+
+  lasts(now: number): boolean {
+    return now < this.until;
+  }
+
+  /** Why it carries nothing, for status; null when it may carry. */
+  reason(now: number): string | null {
+    if (!this.lasts(now)) return null;
+    return `parked for ${Math.round(this.micros / SECOND)} s: with it, less arrived than without`;
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Which paths carry packets now. The paths that carry pull for themselves, best first (outbound.ts); this says how many of
+ * them there are, by earliest completion first:
+ *
+ *   - The fastest path of the lowest metric carries always. At low load it carries everything, so nothing is reordered.
+ *   - The next joins when what waits would take the carrying ones longer than this path is slower, and some more
+ *     (`queueFor`). A path of a higher metric joins only if it may (`spill`), and by the same rule.
+ *   - It leaves when, for a while, less is sent than the others carry without it. If it never brought more than that, it
+ *     was in the way (packets that arrived early wait for those on it, and the flow's window is too small for that): then
+ *     it is parked, longer each time.
+ *
+ * Decides only; reads no clock. Bytes, bytes per second, microseconds.
+ */
+import { MILLISECOND, SECOND } from "./limits.ts";
+import type { Path } from "./path.ts";
+
+/** A queue shorter than this is a burst, not a load: it stays on the paths that carry. */
+const BURST = 4 * MILLISECOND;
+/** A path is slower when its packets arrive later by more than this share of the fastest path's round trip. */
+const SLOWER = 0.5;
+/** What a loss leaves of a flow's window (RFC 9438's factor). */
+const AFTER_LOSS = 0.7;
+/** What was sent is judged over so long, and over so many round trips of the slowest path that carries. */
+const WINDOW = 250 * MILLISECOND;
+const WINDOW_ROUND_TRIPS = 2;
+/** After a path joins, the flows need some round trips to make use of it. */
+const GRACE_WINDOWS = 2;
+/** Sending less than this share of what the other paths carry alone, the last one is not needed; ... */
+const NEEDLESS = 0.95;
+/** ... and if it never was more than this, it was in the way. */
+const USEFUL = 1.05;
+/** A path replaces another as the faster one only if it is by this share: round-trip times vary. */
+const CLEARLY_FASTER = 0.8;
+
+export class Scheduler {
+  /** All paths of the session: best first. */
+  private readonly order: Path[];
+  /** Those that may carry now, best first, and how many of them do. */
+  private readonly usable: Path[] = [];
+  private carrying = 1;
+  /** Of the present window: bytes that left, when it began, and whether all that waited could leave at some moment. */
+  private sent = 0;
+  private since = 0;
+  private emptied = false;
+  /** Windows since the last path joined, and the most that was sent in one of them. */
+  private windows = 0;
+  private most = 0;
+
+  constructor(order: Path[]) {
+    this.order = order;
+  }
+
+  /** The lowest metric of a path that is up; Infinity when none is. */
+  get lowestMetric(): number {
+    let metric = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.order.length; i++) {
+      const path = this.order[i]!;
+      if (path.status === "up" && path.metric < metric) metric = path.metric;
+    }
+    return metric;
+  }
+
+  /** Before the paths pull: sorts them, and lets as many carry as did before. */
+  begin(): void {
+    const { order, usable } = this;
+    this.sort();
+    const metric = this.lowestMetric;
+    usable.length = 0;
+    for (let i = 0; i < order.length; i++) {
+      const path = order[i]!;
+      path.carries = false;
+      if (path.status === "up" && (path.metric === metric || path.spill)) usable.push(path);
+    }
+    this.carrying = Math.max(Math.min(this.carrying, usable.length), 1);
+    for (let i = 0; i < this.carrying && i < usable.length; i++) usable[i]!.carries = true;
+  }
+
+  /** So many bytes left on some path. */
+  onSent(bytes: number): void {
+    this.sent += bytes;
+  }
+
+  /** After they pulled: `waiting` bytes could not leave. True when a path has joined, so that more may leave now. */
+  decide(now: number, waiting: number): boolean {
+    if (waiting === 0) this.emptied = true;
+    if (now >= this.since + this.windowMicros) this.judge(now);
+    const next = this.usable[this.carrying];
+    if (waiting === 0 || next === undefined || next.parking.lasts(now) || !this.helps(next, waiting))
+      return false;
+    this.carrying++;
+    next.carries = true;
+    this.windows = 0;
+    this.most = 0;
+    this.begins(now);
+    return true;
+  }
+
+  /** The queue in front of the paths that carry, in time, with which the next one joins; 0 when there is none. */
+  get joiningQueue(): number {
+    const next = this.usable[this.carrying];
+    return next === undefined ? 0 : queueFor(next, this.usable[0]!);
+  }
+
+  /** True when so much waits that `next` is of use beside those that carry. */
+  private helps(next: Path, waiting: number): boolean {
+    const first = this.usable[0]!;
+    const slower = isSlower(next, first);
+    let rate = 0;
+    for (let i = 0; i < this.carrying; i++) {
+      const { recovery } = this.usable[i]!;
+      if (slower && recovery.congestion.searching) return false;
+      rate += recovery.rateKnown;
+    }
+    return waiting * SECOND >= queueFor(next, first) * rate;
+  }
+
+  private judge(now: number): void {
+    const rate = (this.sent * SECOND) / Math.max(now - this.since, 1);
+    const { emptied } = this;
+    this.begins(now);
+    if (this.carrying === 1) return;
+    this.windows++;
+    if (this.windows <= GRACE_WINDOWS) return;
+    this.most = Math.max(this.most, rate);
+    if (!emptied) return;
+    let others = 0;
+    for (let i = 0; i < this.carrying - 1; i++) others += this.usable[i]!.recovery.rateKnown;
+    if (rate >= NEEDLESS * others) return;
+    const last = this.usable[this.carrying - 1]!;
+    if (this.most < USEFUL * others) last.parking.begin(now);
+    else last.parking.forget();
+    last.carries = false;
+    this.carrying--;
+    this.windows = 0;
+    this.most = 0;
+  }
+
+  private begins(now: number): void {
+    this.sent = 0;
+    this.since = now;
+    this.emptied = false;
+  }
+
+  private get windowMicros(): number {
+    const last = this.usable[this.carrying - 1];
+    return Math.max(WINDOW, last === undefined ? 0 : WINDOW_ROUND_TRIPS * last.recovery.rtt.srtt);
+  }
+
+  /** Lowest metric first, then the fastest. */
+  private sort(): void {
+    const { order } = this;
+    for (let i = 1; i < order.length; i++) {
+      const path = order[i]!;
+      let at = i - 1;
+      while (at >= 0 && goesBefore(path, order[at]!)) {
+        order[at + 1] = order[at]!;
+        at--;
+      }
+      order[at + 1] = path;
+    }
+  }
+}
+
+/** How much later a packet arrives that takes `path` instead of `first`. */
+function later(path: Path, first: Path): number {
+  return Math.max(0, (path.recovery.rtt.srtt - first.recovery.rtt.srtt) / 2);
+}
+
+/** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */
+function isSlower(path: Path, first: Path): boolean {
+  return later(path, first) > SLOWER * first.recovery.rtt.srtt;
+}
+
+/**
+ * The queue in front of `first`, in time, with which `path` is of use. With it, a flow's packets and acknowledgements take
+ * longer by `later`; the flow's window must be large enough for that, also after its next loss, or less would arrive than
+ * without. What the window is beyond the round trip is the queue.
+ */
+function queueFor(path: Path, first: Path): number {
+  const { srtt } = first.recovery.rtt;
+  const difference = later(path, first);
+  return difference < BURST ? BURST : (srtt + difference) / AFTER_LOSS - srtt;
+}
+
+function goesBefore(path: Path, other: Path): boolean {
+  if (path.metric !== other.metric) return path.metric < other.metric;
+  return path.recovery.rtt.srtt < CLEARLY_FASTER * other.recovery.rtt.srtt;
+}
