@@ -8,6 +8,7 @@
  *
  * Where it differs from the draft, and why, stands at the constant. Bytes, bytes per second, microseconds.
  */
+import { BaseRtt } from "./basertt.ts";
 import type { Congestion } from "./congestion.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
@@ -55,23 +56,7 @@ const LOSS_BETA = 0.7;
 /** The draft waits 2 to 3 s between probes; a tunnel that is to follow a rate within seconds cannot. */
 const CRUISE_TIME = 800 * MILLISECOND;
 const CRUISE_ROUND_TRIPS = 3;
-/**
- * Min RTT is forgotten after 10 s; every 5 s the pipe is drained to see it, unless it was seen anyway: a sample within
- * 5 % of it will do, for a clock of microseconds shows hardly ever the very same.
- */
-const MIN_RTT_LIFETIME = 10 * SECOND;
-const MIN_RTT_SLACK = 1.05;
-/**
- * Not in the draft: a radio's delay varies by itself, and rate times min RTT is then far less than what fills the path; every
- * round would find a lower rate. A path whose delay varies is one whose mean RTT, cruising or drained, exceeds the least
- * by so much; there the least mean of MEAN_TIME counts instead, forgotten after the same time. The same during startup, where nothing is
- * drained yet, but forgotten sooner, because a lucky mean would end the growth.
- */
-const VARIES_SHARE = 0.25;
-const VARIES_FLOOR = 4 * MILLISECOND;
-const MEAN_TIME = 200 * MILLISECOND;
-const STARTUP_LIFETIME = 600 * MILLISECOND;
-const STARTUP_LIFETIME_ROUND_TRIPS = 6;
+/** The draft: so often the pipe is drained to see its least RTT, unless that was seen anyway. */
 const PROBE_RTT_INTERVAL = 5 * SECOND;
 const PROBE_RTT_TIME = 200 * MILLISECOND;
 const PROBE_RTT_ROUNDS = 2;
@@ -90,23 +75,11 @@ const QUEUE_RTT = 2;
 export class Bbr implements Congestion {
   readonly name = "bbr";
   state: State = "startup";
-  minRtt = Number.POSITIVE_INFINITY;
   private readonly datagram: number;
+  private readonly base = new BaseRtt();
   // The greatest rate of this probing cycle and of the one before.
   private rateNow = 0;
   private rateBefore = 0;
-  private minRttAt = 0;
-  private probeRttMin = Number.POSITIVE_INFINITY;
-  /** Mean of the probe's last whole round: before it, a queue may still have been draining. */
-  private probeRttMean = 0;
-  /** The path's delay varies by itself; taken for granted until it has cruised for the first time. */
-  private varies = true;
-  /** Least mean RTT, and when it was set; 0 before the first. */
-  private leastMean = 0;
-  private leastMeanAt = 0;
-  private rttSum = 0;
-  private rttCount = 0;
-  private rttSince = 0;
   private probeRttEnd = 0;
   private stateSince = 0;
   private roundEnd = 0;
@@ -141,6 +114,11 @@ export class Bbr implements Congestion {
 
   rateKnown(srtt: number): number {
     return this.rate > 0 ? this.rate : (this.window * SECOND) / Math.max(srtt, MILLISECOND);
+  }
+
+  /** Least round-trip time; Infinity before the first sample. */
+  get minRtt(): number {
+    return this.base.least;
   }
 
   get window(): number {
@@ -217,8 +195,7 @@ export class Bbr implements Congestion {
 
   /** Round-trip time that the path has on average without a queue. */
   private get emptyRtt(): number {
-    if (!this.varies || this.state === "drain") return this.minRtt;
-    return Math.max(this.leastMean, this.minRtt);
+    return this.state === "drain" ? this.base.least : this.base.value;
   }
 
   /** The same with what acknowledgements need to arrive. */
@@ -235,40 +212,9 @@ export class Bbr implements Congestion {
     if (rtt <= 0) return;
     this.rtt = rtt;
     this.roundRtt = Math.min(this.roundRtt, rtt);
-    if (this.state === "probeRtt") this.probeRttMin = Math.min(this.probeRttMin, rtt);
-    if (rtt < this.minRtt || now - this.minRttAt > MIN_RTT_LIFETIME) this.minRtt = rtt;
-    if (rtt <= this.minRtt * MIN_RTT_SLACK) this.minRttAt = now;
-    if (this.rttCount === 0) this.rttSince = now;
-    this.rttSum += rtt;
-    this.rttCount++;
-    if (this.state === "probeRtt" || now - this.rttSince < Math.max(MEAN_TIME, rtt)) return;
-    const lifetime = this.filled
-      ? MIN_RTT_LIFETIME
-      : Math.max(STARTUP_LIFETIME, STARTUP_LIFETIME_ROUND_TRIPS * this.minRtt);
-    const known = this.leastMean > 0 && now - this.leastMeanAt <= lifetime;
-    const cruised = this.state === "cruise" && this.rttSince >= this.stateSince;
-    if (cruised) this.judgeVariation(this.meanRtt);
-    if (!known || this.meanRtt < this.leastMean || !this.varies) this.learnMean(now, this.meanRtt);
-    this.forgetMean();
-  }
-
-  private get meanRtt(): number {
-    return this.rttSum / this.rttCount;
-  }
-
-  private learnMean(now: number, mean: number): void {
-    this.leastMean = mean;
-    this.leastMeanAt = now;
-  }
-
-  private forgetMean(): void {
-    this.rttSum = 0;
-    this.rttCount = 0;
-  }
-
-  /** The pipe is drained: judges whether the delay varies by itself, by what it is now. */
-  private judgeVariation(rtt: number): void {
-    this.varies = rtt > this.minRtt + Math.max(VARIES_FLOOR, VARIES_SHARE * this.minRtt);
+    const cruisingSince = this.state === "cruise" ? this.stateSince : Number.POSITIVE_INFINITY;
+    if (this.state === "probeRtt") this.base.onProbeSample(now, rtt);
+    else this.base.onSample(now, rtt, !this.filled, cruisingSince);
   }
 
   private learnRate(sample: RateSample): void {
@@ -285,10 +231,7 @@ export class Bbr implements Congestion {
     this.roundsInState++;
     if (this.state === "startup") this.judgeStartup(now);
     else if (this.state !== "drain" && this.overflows) this.onOverflow(now);
-    if (this.state === "probeRtt" && this.rttCount > 0) {
-      this.probeRttMean = this.meanRtt;
-      this.forgetMean();
-    }
+    if (this.state === "probeRtt") this.base.onProbeRound();
     this.judgeSlowness(now);
     this.roundLost = 0;
     this.roundAcked = 0;
@@ -402,13 +345,12 @@ export class Bbr implements Congestion {
   }
 
   private mayProbeRtt(now: number): void {
-    const seenAt = this.varies ? this.leastMeanAt : this.minRttAt;
-    if (now - seenAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
+    if (now - this.base.seenAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
   }
 
   private enterProbeRtt(now: number): void {
     this.probeRttEnd = 0;
-    this.probeRttMin = Number.POSITIVE_INFINITY;
+    this.base.startProbe();
     this.enter(now, "probeRtt");
   }
 
@@ -416,18 +358,11 @@ export class Bbr implements Congestion {
     if (this.probeRttEnd === 0) {
       if (this.inFlight > this.window) return;
       this.probeRttEnd = now + PROBE_RTT_TIME;
-      this.probeRttMean = 0;
-      this.forgetMean();
+      this.base.onDrained();
       return;
     }
     if (now < this.probeRttEnd || this.roundsInState < PROBE_RTT_ROUNDS) return;
-    if (Number.isFinite(this.probeRttMin)) this.minRtt = this.probeRttMin;
-    if (this.probeRttMean > 0) {
-      this.judgeVariation(this.probeRttMean);
-      this.learnMean(now, this.probeRttMean);
-    }
-    this.forgetMean();
-    this.minRttAt = now;
+    this.base.endProbe(now);
     this.enter(now, this.filled ? "cruise" : "startup");
   }
 

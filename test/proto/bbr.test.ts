@@ -204,6 +204,37 @@ describe("paths of their own kind", () => {
     expect((overflow - before.overflow) / (offered - before.offered)).toBeLessThan(0.02);
   });
 
+  test.each([1, 2, 3])("a radio whose delay of 20 ms varies by as much is filled (seed %p)", (seed) => {
+    const { bottleneck } = start(path(50, 40_000, { jitterMicros: 20_000 }), { seed });
+    bottleneck.runFor(3 * SECOND);
+    expect(share(bottleneck, 5 * SECOND)).toBeGreaterThan(0.75);
+  });
+
+  test.each([
+    { rate: 50, rtt: 40_000, queueMicros: 5_000 },
+    { rate: 50, rtt: 200_000, queueMicros: 10_000 },
+    { rate: 20, rtt: 100_000, queueMicros: 50_000 },
+    { rate: 300, rtt: 20_000, queueMicros: 5_000 },
+  ])(
+    "startup that overflows a queue loses hardly more than a round ($rate Mbit/s, $rtt us, $queueMicros us)",
+    (plan) => {
+      const { bbr, bottleneck } = start(path(plan.rate, plan.rtt, { queueMicros: plan.queueMicros }));
+      const until = (done: () => boolean): void => {
+        for (let i = 0; i < 5000 && !done(); i++) bottleneck.runFor(MILLISECOND);
+      };
+      const { recovery, line } = bottleneck;
+      const round = plan.rtt + plan.queueMicros;
+      until(() => recovery.lostPackets > 0);
+      const heardAt = bottleneck.now;
+      expect(bbr.state).toBe("startup");
+      until(() => bbr.state !== "startup");
+      expect(bbr.state).toBe("drain");
+      // Until the first loss is heard of, a round has gone by; the next does not even get to its middle.
+      expect(bottleneck.now - heardAt).toBeLessThan(0.3 * round);
+      expect(line.counts.overflow * D).toBeLessThan((1.2 * megabits(plan.rate) * round) / SECOND);
+    },
+  );
+
   test("a sender with too little to send is not held back, and what it has learnt stays", () => {
     const { bbr, bottleneck } = start(path(50, 40_000), { offered: megabits(5) });
     bottleneck.runFor(SECOND);
