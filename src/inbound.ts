@@ -18,7 +18,7 @@ import type { Keys } from "./proto/keys.ts";
 import { MAX_PATHS } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
 import type { Portal } from "./proto/portal.ts";
-import { HOLD_OTHER, HOLD_TCP } from "./proto/resequencer.ts";
+import { HOLD_OTHER, HOLD_STREAM } from "./proto/resequencer.ts";
 import { comesFrom, type Session } from "./proto/session.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
@@ -41,7 +41,7 @@ import {
   Type,
 } from "./wire/datagram.ts";
 import { handshakeBytes } from "./wire/handshake.ts";
-import { ipIsWhole, PROTOCOL_TCP, transportOf } from "./wire/ip.ts";
+import { ipIsWhole, slowsByDisorder } from "./wire/ip.ts";
 
 /** Batches taken from one socket in one turn; each has its own buffer, so that all leave for the TUN together. */
 const BATCHES_PER_TURN = 8;
@@ -314,7 +314,7 @@ export class Inbound {
     }
     const sequence = block.view.getUint32(body);
     const distance = block.view.getUint16(body + 4);
-    const hold = transportOf(block, packet) === PROTOCOL_TCP ? HOLD_TCP : HOLD_OTHER;
+    const hold = slowsByDisorder(block, packet, length) ? HOLD_STREAM : HOLD_OTHER;
     if (!session.resequencer.offer(now, sequence, distance, block, packet, length, flags, hold)) {
       session.drops.count("duplicate");
     }

@@ -86,8 +86,8 @@ export const SEQUENCE_WINDOW = 32_768;
 /** Packets the resequencer may hold; beyond it, the oldest is delivered as it is. */
 export const MAX_HELD = 16_384;
 /** Longest wait for a missing predecessor, by class. */
-export const MAX_HOLD_TCP = 800 * MILLISECOND;
-export const MAX_HOLD_OTHER = 60 * MILLISECOND;
+export const MAX_HOLD_STREAM = 1500 * MILLISECOND;
+export const MAX_HOLD_OTHER = 5 * MILLISECOND;
 
 /**
  * A path that carries nothing is probed this often by either end, which also keeps NAT mappings alive: 236 bytes of IPv4

@@ -8,7 +8,7 @@
  */
 import { enlarged } from "../share/arrays.ts";
 import type { Block, Copy, MakeBlock } from "../share/block.ts";
-import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_TCP, SEQUENCE_WINDOW } from "./limits.ts";
+import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM, SEQUENCE_WINDOW } from "./limits.ts";
 
 /** Takes packets in order. The bytes stay valid until the sink is flushed and `reclaim` is called. */
 export interface PacketSink {
@@ -16,7 +16,7 @@ export interface PacketSink {
 }
 
 export type HoldClass = 0 | 1;
-export const HOLD_TCP: HoldClass = 0;
+export const HOLD_STREAM: HoldClass = 0;
 export const HOLD_OTHER: HoldClass = 1;
 
 const MASK = SEQUENCE_WINDOW - 1;
@@ -27,7 +27,7 @@ const NONE = -1;
 
 export class Resequencer {
   /** Longest present wait for a predecessor, by class; the session sets it from its paths' round trips. */
-  readonly bounds = new Float64Array([MAX_HOLD_TCP, MAX_HOLD_OTHER]);
+  readonly bounds = new Float64Array([MAX_HOLD_STREAM, MAX_HOLD_OTHER]);
   delivered = 0;
   reordered = 0;
   givenUp = 0;
@@ -86,7 +86,7 @@ export class Resequencer {
     const predecessor = (sequence - distance) >>> 0;
     // Room first: what is let go for it may be what this packet waits for.
     if (this.held === MAX_HELD)
-      this.giveUp(this.heads[this.heads[HOLD_TCP] === NONE ? HOLD_OTHER : HOLD_TCP]!);
+      this.giveUp(this.heads[this.heads[HOLD_STREAM] === NONE ? HOLD_OTHER : HOLD_STREAM]!);
     if (distance === 0 || this.hasPassed(predecessor) || this.waiting[predecessor & MASK] !== 0) {
       this.delivered++;
       this.sink.deliver(block, offset, length, flags);

@@ -15,7 +15,7 @@ import { FlowTable } from "./flows.ts";
 import type { Keys } from "./keys.ts";
 import {
   MAX_HOLD_OTHER,
-  MAX_HOLD_TCP,
+  MAX_HOLD_STREAM,
   MAX_JOINING,
   MAX_RESENDS,
   MAX_TARGET,
@@ -31,7 +31,7 @@ import {
 import { Path } from "./path.ts";
 import type { Peer } from "./peer.ts";
 import { ResendQueue } from "./resends.ts";
-import { HOLD_OTHER, HOLD_TCP, type PacketSink, Resequencer } from "./resequencer.ts";
+import { HOLD_OTHER, HOLD_STREAM, type PacketSink, Resequencer } from "./resequencer.ts";
 import { Scheduler } from "./scheduler.ts";
 
 /** The queue that lets a slower path join is kept so much longer than needed. */
@@ -134,7 +134,7 @@ export class Session implements Company {
     }
     // Noticing the loss, and the way of the packet sent again, behind what is already on that path.
     const bound = 2 * latest + 100 * MILLISECOND;
-    this.resequencer.bounds[HOLD_TCP] = Math.min(bound, MAX_HOLD_TCP);
+    this.resequencer.bounds[HOLD_STREAM] = Math.min(bound, MAX_HOLD_STREAM);
     this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
     // A flow needs a queue of near half a round trip to fill the paths with one loss now and then (RFC 9438's 0.7);
     // others do not wait behind it, so it may have that, and what it takes until a slower path joins. While a path still

@@ -114,6 +114,25 @@ export function flowHash(packet: Block, offset: number, length: number): number 
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
+/** The port of HTTP/3 (RFC 9114 section 3.1.2). */
+const PORT_HTTPS = 443;
+/** QUIC's datagrams are padded to this when it begins (RFC 9000 section 14.1), and a bulk transfer's are no smaller. */
+const FULL_UDP_BYTES = 1200;
+
+/**
+ * True for a packet whose ends take disorder for loss and slow down: TCP, and QUIC, which is UDP of port 443 or in datagrams
+ * as large as only bulk transfers send them. A call's packets are better late and out of order than later and in order.
+ */
+export function slowsByDisorder(packet: Block, offset: number, length: number): boolean {
+  const protocol = transportOf(packet, offset);
+  if (protocol === PROTOCOL_TCP) return true;
+  const header = ipHeaderBytes(packet, offset);
+  if (protocol !== PROTOCOL_UDP || length < header + UDP_BYTES) return false;
+  if (length - header - UDP_BYTES >= FULL_UDP_BYTES) return true;
+  const { view } = packet;
+  return view.getUint16(offset + header) === PORT_HTTPS || view.getUint16(offset + header + 2) === PORT_HTTPS;
+}
+
 /** One's complement sum of 16-bit words (RFC 1071), not yet inverted. `length` may be odd. */
 export function sum16(packet: Block, offset: number, length: number, start = 0): number {
   const view = packet.view;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MAX_HELD, SEQUENCE_WINDOW } from "../../src/proto/limits.ts";
-import { HOLD_OTHER, HOLD_TCP, Resequencer } from "../../src/proto/resequencer.ts";
+import { HOLD_OTHER, HOLD_STREAM, Resequencer } from "../../src/proto/resequencer.ts";
 import { plainBlock, plainCopy } from "../../src/share/block.ts";
 
 const block = plainBlock(64);
@@ -28,7 +28,7 @@ function rig(): Rig {
     plainCopy,
     64,
   );
-  const offer = (now: number, sequence: number, distance: number, hold: 0 | 1 = HOLD_TCP): boolean => {
+  const offer = (now: number, sequence: number, distance: number, hold: 0 | 1 = HOLD_STREAM): boolean => {
     block.view.setUint32(4, sequence);
     return resequencer.offer(now, sequence, distance, block, 4, 8 + (sequence % 5), sequence & 0x10, hold);
   };
@@ -112,9 +112,9 @@ describe("duplicates", () => {
 describe("waiting has an end", () => {
   test("by class", () => {
     const { out, offer, resequencer } = rig();
-    resequencer.bounds[HOLD_TCP] = 100;
+    resequencer.bounds[HOLD_STREAM] = 100;
     resequencer.bounds[HOLD_OTHER] = 20;
-    offer(1000, 2, 1, HOLD_TCP);
+    offer(1000, 2, 1, HOLD_STREAM);
     offer(1010, 5, 1, HOLD_OTHER);
     expect(resequencer.nextAt).toBe(1030);
     resequencer.onTimeout(1029);
@@ -172,7 +172,7 @@ test("memory of what was delivered is not used again before `reclaim`", () => {
   const offer = (sequence: number, distance: number): void => {
     const fresh = plainBlock(64);
     fresh.view.setUint32(0, sequence);
-    resequencer.offer(0, sequence, distance, fresh, 0, 8, 0, HOLD_TCP);
+    resequencer.offer(0, sequence, distance, fresh, 0, 8, 0, HOLD_STREAM);
   };
   for (let round = 0; round < 20; round++) {
     const first = round * 100;
@@ -251,7 +251,7 @@ describe("beside a slow model", () => {
           last.set(flow, sequence);
           if (lost === 0) continue;
           const distance = before === undefined ? 0 : sequence - before;
-          const hold = flow % 2 === 0 ? HOLD_TCP : HOLD_OTHER;
+          const hold = flow % 2 === 0 ? HOLD_STREAM : HOLD_OTHER;
           arrivals.push({ at: (sequence + late) * 100, sequence, distance, hold });
           if (twice === 0) arrivals.push({ at: (sequence + late + 7) * 100, sequence, distance, hold });
         }

@@ -2,7 +2,7 @@
  * What must hold after every turn of every portal, looked at from outside. The ledger (inner.ts) checks each delivery; this
  * looks at the portals' state, and at the end accounts for every packet that did not come out.
  */
-import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_TCP } from "../../src/proto/limits.ts";
+import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM } from "../../src/proto/limits.ts";
 import type { Path } from "../../src/proto/path.ts";
 import type { Session } from "../../src/proto/session.ts";
 import { DropCounters } from "../../src/share/counters.ts";
@@ -86,7 +86,7 @@ export class Checker {
     if (resequencer.held < 0 || resequencer.held > MAX_HELD) fail(`${resequencer.held} packets held`);
     if (resequencer.held > 0 !== Number.isFinite(resequencer.nextAt)) fail("held packets without a timer");
     if (resequencer.nextAt < now) fail("a packet is held beyond its time");
-    if (resequencer.bounds[0]! > MAX_HOLD_TCP || resequencer.bounds[1]! > MAX_HOLD_OTHER)
+    if (resequencer.bounds[0]! > MAX_HOLD_STREAM || resequencer.bounds[1]! > MAX_HOLD_OTHER)
       fail("a hold bound beyond the limit");
     if (ring.backlog < 0 || ring.backlog > ring.slots) fail(`ring backlog ${ring.backlog}`);
     if (session.nextAt < now && session.nextAt !== 0) fail("a timer was left behind");

@@ -10,6 +10,7 @@ import {
   ipIsWhole,
   ipVersion,
   pseudoHeaderSum,
+  slowsByDisorder,
   sum16,
   transportOf,
   writeIpv4Checksum,
@@ -200,5 +201,30 @@ describe("checksums", () => {
         expect(checksumIsRight(ipPacket(each))).toBe(true);
       }),
     );
+  });
+});
+
+describe("flows that slow down when packets come out of order", () => {
+  /** A datagram between these ports. */
+  const udp = (source: number, destination: number, bytes: number, ipv6 = false): Uint8Array => {
+    const packet = ipPacket({ protocol: 17, payload: pattern(bytes), ipv6 });
+    new DataView(packet.buffer).setUint32(ipv6 ? 40 : 20, source * 65536 + destination);
+    return packet;
+  };
+  const icmp = udp(443, 443, 64);
+  icmp[9] = 1;
+  test.each([
+    ["TCP", ipPacket(tcp), true],
+    ["TCP over IPv6", ipPacket({ ...tcp, ipv6: true }), true],
+    ["QUIC to a server", udp(50_000, 443, 40), true],
+    ["QUIC from a server, over IPv6", udp(443, 50_000, 40, true), true],
+    ["a full datagram of any port", udp(5000, 5001, 1200), true],
+    ["a call", udp(5000, 5001, 172), false],
+    ["the largest that is no full one", udp(5000, 5001, 1199, true), false],
+    ["ICMP", icmp, false],
+    ["UDP whose header is cut off", udp(443, 443, 8, true).slice(0, 44), false],
+  ])("%s", (_, bytes, wanted) => {
+    const { block, offset, length } = at(bytes);
+    expect(slowsByDisorder(block, offset, length)).toBe(wanted);
   });
 });
