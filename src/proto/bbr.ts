@@ -32,6 +32,10 @@ const QUEUE_GAIN = 0.95;
 /** Rounds after which draining ends in any case. */
 const DRAIN_ROUNDS = 6;
 const UP_GAIN = 1.25;
+/** Probing upwards lasts so many rounds if no queue shows, and as long as the rate has grown in the last of them. */
+const UP_ROUNDS = 4;
+const UP_ROUNDS_FLAT = 3;
+const UP_GROWTH = 1.05;
 const WINDOW_GAIN = 2;
 /** Draft: 1 % of margin, so that the queue drains on average. */
 const PACING_MARGIN = 0.99;
@@ -97,6 +101,11 @@ export class Bbr implements Congestion {
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
+  /** Most in flight since the last acknowledgement. */
+  private peak = 0;
+  /** Of probing upwards: the greatest rate so far, and the rounds since it was seen. */
+  private upRate = 0;
+  private upRounds = 0;
 
   /** `datagram`: bytes of a full-sized datagram. */
   constructor(datagram: number) {
@@ -141,6 +150,7 @@ export class Bbr implements Congestion {
 
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
+    this.peak = Math.max(this.peak, inFlight);
     if (this.stateSince === 0) this.enter(now, this.state);
   }
 
@@ -169,6 +179,7 @@ export class Bbr implements Congestion {
       this.filled = true;
     if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
     this.step(now);
+    this.peak = 0;
   }
 
   private get pacingGain(): number {
@@ -232,6 +243,11 @@ export class Bbr implements Congestion {
     if (this.state === "startup") this.judgeStartup(now);
     else if (this.state !== "drain" && this.overflows) this.onOverflow(now);
     if (this.state === "probeRtt") this.base.onProbeRound();
+    this.upRounds++;
+    if (this.rateNow > UP_GROWTH * this.upRate) {
+      this.upRate = this.rateNow;
+      this.upRounds = 0;
+    }
     this.judgeSlowness(now);
     this.roundLost = 0;
     this.roundAcked = 0;
@@ -325,7 +341,7 @@ export class Bbr implements Congestion {
         this.raise();
         // Long enough for the greater rate to be seen, and as long as it goes on growing.
         if (this.hasQueued) this.enter(now, "down");
-        else if (this.roundsInState >= 4 && this.rateNow < this.rateBefore * 1.05) this.enter(now, "down");
+        else if (this.roundsInState >= UP_ROUNDS && this.upRounds >= UP_ROUNDS_FLAT) this.enter(now, "down");
         return;
       case "probeRtt":
         this.inProbeRtt(now);
@@ -340,7 +356,7 @@ export class Bbr implements Congestion {
 
   /** While probing upwards, the bound that an overflow has set is raised again. */
   private raise(): void {
-    if (this.inFlight >= this.inFlightHigh - this.datagram)
+    if (this.peak >= this.inFlightHigh - this.datagram)
       this.inFlightHigh += this.datagram * Math.max(1, this.roundsInState);
   }
 
@@ -373,6 +389,9 @@ export class Bbr implements Congestion {
     if (state === "startup") {
       this.fullRate = 0;
       this.fullRounds = 0;
+    } else if (state === "up") {
+      this.upRate = this.rateNow;
+      this.upRounds = 0;
     } else if (state === "down") {
       // A probing cycle ends: rates are remembered over two of them.
       if (this.rateNow === 0) return;

@@ -127,7 +127,8 @@ export class Scheduler {
     for (let i = 0; i < this.carrying - 1; i++) others += this.usable[i]!.recovery.rateKnown;
     if (rate >= NEEDLESS * others) return;
     const last = this.usable[this.carrying - 1]!;
-    if (this.most < USEFUL * others) last.parking.begin(now);
+    const inTheWay = later(last, this.usable[0]!) >= BURST && this.most < USEFUL * others;
+    if (inTheWay) last.parking.begin(now);
     else last.parking.forget();
     last.carries = false;
     this.carrying--;

@@ -7,7 +7,7 @@ import type { Endpoint } from "../share/endpoint.ts";
 import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
-import { INTERVAL, TARGET } from "./codel.ts";
+import { INTERVAL } from "./codel.ts";
 import type { Company, PathSettings } from "./company.ts";
 import { type Environment, slotBytesFor } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
@@ -34,6 +34,12 @@ import { ResendQueue } from "./resends.ts";
 import { HOLD_OTHER, HOLD_STREAM, type PacketSink, Resequencer } from "./resequencer.ts";
 import { Scheduler } from "./scheduler.ts";
 
+/**
+ * A flow needs a queue to fill the paths after a loss (RFC 9438 leaves 0.7 of its window: 0.43 of a round trip), and to
+ * fill at once a path that returns. Others do not wait behind it, so it may have that.
+ */
+const TARGET_SHARE = 0.75;
+const MIN_TARGET = 25 * MILLISECOND;
 /** The queue that lets a slower path join is kept so much longer than needed. */
 const JOINING_SLACK = 1.25;
 
@@ -136,11 +142,9 @@ export class Session implements Company {
     const bound = 2 * latest + 100 * MILLISECOND;
     this.resequencer.bounds[HOLD_STREAM] = Math.min(bound, MAX_HOLD_STREAM);
     this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
-    // A flow needs a queue of near half a round trip to fill the paths with one loss now and then (RFC 9438's 0.7);
-    // others do not wait behind it, so it may have that, and what it takes until a slower path joins. While a path still
-    // learns its rate, the queue in front of it is not the flow's fault.
+    // While a path still learns its rate, the queue in front of it is not the flow's fault.
     const { codel } = this.queues;
-    const wanted = Math.max(carriesLatest / 2, TARGET);
+    const wanted = Math.max(TARGET_SHARE * carriesLatest, MIN_TARGET);
     const joining = JOINING_SLACK * this.scheduler.joiningQueue;
     codel.target = searching
       ? Math.max(2 * carriesLatest, 1.5 * MAX_TARGET)
