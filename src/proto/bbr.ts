@@ -32,10 +32,9 @@ const QUEUE_GAIN = 0.95;
 /** Rounds after which draining ends in any case. */
 const DRAIN_ROUNDS = 6;
 const UP_GAIN = 1.25;
-/** Probing upwards lasts so many rounds if no queue shows, and as long as the rate has grown in the last of them. */
-const UP_ROUNDS = 4;
-const UP_ROUNDS_FLAT = 3;
+/** Probing upwards goes on until the rate has not grown by this share for so many rounds. */
 const UP_GROWTH = 1.05;
+const UP_ROUNDS = 4;
 const WINDOW_GAIN = 2;
 /** Draft: 1 % of margin, so that the queue drains on average. */
 const PACING_MARGIN = 0.99;
@@ -102,10 +101,7 @@ export class Bbr implements Congestion {
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
   /** Most in flight since the last acknowledgement. */
-  private peak = 0;
-  /** Of probing upwards: the greatest rate so far, and the rounds since it was seen. */
-  private upRate = 0;
-  private upRounds = 0;
+  private mostInFlight = 0;
 
   /** `datagram`: bytes of a full-sized datagram. */
   constructor(datagram: number) {
@@ -150,7 +146,7 @@ export class Bbr implements Congestion {
 
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
-    this.peak = Math.max(this.peak, inFlight);
+    this.mostInFlight = inFlight;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
 
@@ -179,7 +175,7 @@ export class Bbr implements Congestion {
       this.filled = true;
     if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
     this.step(now);
-    this.peak = 0;
+    this.mostInFlight = sample.inFlight;
   }
 
   private get pacingGain(): number {
@@ -240,14 +236,10 @@ export class Bbr implements Congestion {
   private endRound(now: number, sample: RateSample): void {
     this.roundEnd = sample.delivered;
     this.roundsInState++;
+    if (this.state === "up") this.judgeGrowth();
     if (this.state === "startup") this.judgeStartup(now);
     else if (this.state !== "drain" && this.overflows) this.onOverflow(now);
     if (this.state === "probeRtt") this.base.onProbeRound();
-    this.upRounds++;
-    if (this.rateNow > UP_GROWTH * this.upRate) {
-      this.upRate = this.rateNow;
-      this.upRounds = 0;
-    }
     this.judgeSlowness(now);
     this.roundLost = 0;
     this.roundAcked = 0;
@@ -341,7 +333,7 @@ export class Bbr implements Congestion {
         this.raise();
         // Long enough for the greater rate to be seen, and as long as it goes on growing.
         if (this.hasQueued) this.enter(now, "down");
-        else if (this.roundsInState >= UP_ROUNDS && this.upRounds >= UP_ROUNDS_FLAT) this.enter(now, "down");
+        else if (this.fullRounds >= UP_ROUNDS) this.enter(now, "down");
         return;
       case "probeRtt":
         this.inProbeRtt(now);
@@ -354,9 +346,20 @@ export class Bbr implements Congestion {
     return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.emptyRtt;
   }
 
-  /** While probing upwards, the bound that an overflow has set is raised again. */
+  /** Counts the rounds of probing upwards since the rate last grew. */
+  private judgeGrowth(): void {
+    this.fullRounds++;
+    if (this.rate < this.fullRate * UP_GROWTH) return;
+    this.fullRate = this.rate;
+    this.fullRounds = 0;
+  }
+
+  /**
+   * While probing upwards, the bound that an overflow has set is raised again, once it was reached. What is in flight when
+   * an acknowledgement has come says nothing of that: it may be of many packets.
+   */
   private raise(): void {
-    if (this.peak >= this.inFlightHigh - this.datagram)
+    if (this.mostInFlight >= this.inFlightHigh - this.datagram)
       this.inFlightHigh += this.datagram * Math.max(1, this.roundsInState);
   }
 
@@ -390,8 +393,8 @@ export class Bbr implements Congestion {
       this.fullRate = 0;
       this.fullRounds = 0;
     } else if (state === "up") {
-      this.upRate = this.rateNow;
-      this.upRounds = 0;
+      this.fullRate = this.rate;
+      this.fullRounds = 0;
     } else if (state === "down") {
       // A probing cycle ends: rates are remembered over two of them.
       if (this.rateNow === 0) return;

@@ -102,6 +102,19 @@ describe("a line that changes", () => {
     expect(wait).toBeLessThan(0.3 * plan.rtt);
   });
 
+  test.each([2, 8, 15])(
+    "after an overflow had set a bound, its rate grows: followed within 3 s (acknowledgements %p ms apart)",
+    (apart) => {
+      const { bottleneck } = start(path(4, 20_000), { ackSpacing: apart * MILLISECOND });
+      bottleneck.runFor(3 * SECOND);
+      for (const rate of [1.2, 4, 8]) {
+        bottleneck.change({ rateBitsPerSecond: rate * 1e6 });
+        bottleneck.runFor(3 * SECOND);
+        expect(share(bottleneck, 2 * SECOND)).toBeGreaterThan(0.9);
+      }
+    },
+  );
+
   test("a longer way is learnt within 8 s, and the rate kept", () => {
     const { bbr, bottleneck } = start(path(50, 20_000));
     bottleneck.runFor(3 * SECOND);
