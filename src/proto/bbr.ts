@@ -46,6 +46,8 @@ const FULL_ROUNDS = 3;
  * and to stop then leaves a path at a tenth of its rate.
  */
 const FULL_TIME = 400 * MILLISECOND;
+/** The same while the sender has too little to send, but even that waits in the path. */
+const LIMITED_TIME = SECOND;
 /** Share of a round's bytes whose loss means a full queue. The draft says 2 %; cellular and Wi-Fi paths lose more at random. */
 const LOSS_THRESHOLD = 0.1;
 /**
@@ -97,6 +99,9 @@ export class Bbr implements Congestion {
   private fullRate = 0;
   private fullRounds = 0;
   private grownAt = 0;
+  /** Of startup's rounds that were limited by the sender: the rate, and when it last grew. */
+  private limitedRate = 0;
+  private limitedSince = 0;
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
@@ -255,10 +260,26 @@ export class Bbr implements Congestion {
     return this.roundLost / this.datagram > (LOSS_THRESHOLD + LOSS_DEVIATIONS * deviation) * packets;
   }
 
+  /** With too little to send startup goes on, but not for ever if that little waits in the path. */
+  private judgeLimited(now: number): void {
+    if (this.rate >= this.limitedRate * FULL_GROWTH) {
+      this.limitedRate = this.rate;
+      this.limitedSince = now;
+    } else if (this.hasStandingQueue && now >= this.limitedSince + LIMITED_TIME) {
+      this.filled = true;
+    }
+  }
+
+  /** Even this round's least RTT was far more than the path's own: what is sent waits in the path, be it ever so little. */
+  private get hasStandingQueue(): boolean {
+    return Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
+  }
+
   private judgeStartup(now: number): void {
     if (this.overflows) {
       this.fullRounds = FULL_ROUNDS;
     } else if (this.roundLimited) {
+      this.judgeLimited(now);
       return;
     } else if (this.rate >= this.fullRate * FULL_GROWTH) {
       this.fullRate = this.rate;
@@ -392,6 +413,7 @@ export class Bbr implements Congestion {
     if (state === "startup") {
       this.fullRate = 0;
       this.fullRounds = 0;
+      this.limitedRate = 0;
     } else if (state === "up") {
       this.fullRate = this.rate;
       this.fullRounds = 0;

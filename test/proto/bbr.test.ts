@@ -280,6 +280,35 @@ test("samples limited by the sender raise the rate and do not lower it", () => {
   expect(rounds(1, 1_500_000, true)).toBe(1_500_000);
 });
 
+test.each([
+  { rtt: 80_000, ends: true },
+  // Nothing waits in the path: it may well carry more.
+  { rtt: 22_000, ends: false },
+])(
+  "a sender with too little to send ends the search when even that waits in the path ($rtt us)",
+  ({ rtt, ends }) => {
+    const bbr = new Bbr(D);
+    const rate = megabits(10);
+    let delivered = 0;
+    for (let now = SECOND; now < 4 * SECOND; now += rtt) {
+      bbr.onSent(now, D, 10 * D);
+      const bytes = (rate * rtt) / SECOND;
+      const sample = {
+        rate,
+        acked: bytes,
+        lost: 0,
+        inFlight: 0,
+        appLimited: true,
+        rtt: delivered === 0 ? 20_000 : rtt,
+      };
+      bbr.onRate(now, { ...sample, delivered: delivered + bytes, priorDelivered: delivered });
+      delivered += bytes;
+      if (now < 1.9 * SECOND) expect(bbr.searching).toBe(true);
+    }
+    expect(bbr.searching).toBe(!ends);
+  },
+);
+
 test("whatever happens, rate and window are finite and never nothing", () => {
   const event = fc.record({
     kind: fc.constantFrom("rate", "rate", "rate", "rate", "sent", "timeout"),
