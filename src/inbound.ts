@@ -30,6 +30,7 @@ import {
   congestionOf,
   PathStatusMessage,
   RATE_UNIT,
+  spillOf,
 } from "./wire/control.ts";
 import {
   DATA_HEADER_BYTES,
@@ -287,6 +288,7 @@ export class Inbound {
     if (!path.connected) {
       // The local says how its path is to be used on the way back.
       path.metric = view.getUint16(body + 8);
+      path.spill = spillOf(block.bytes[body + 11]!);
       const rate = view.getUint32(body + 12) * RATE_UNIT;
       this.role.setCongestion(path, congestionOf(block.bytes[body + 10]!), rate);
     }

@@ -25,6 +25,8 @@ export interface PathConfig {
   readonly interface: string;
   /** Paths of a higher metric are used only when no lower one is up. 0..65535. */
   readonly metric: number;
+  /** True: also when those of a lower metric are up and full. */
+  readonly spill: boolean;
   readonly congestion: CongestionName;
   /** For congestion = "fixed": bytes per second, from and to this portal. */
   readonly upBytesPerSecond: number | null;

@@ -57,6 +57,7 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
     keys: {
       interface: '"eth0"',
       metric: "0",
+      spill: "true",
       congestion: '"bbr"',
       up: '"10 Mbit"',
       down: '"50 Mbit"',

@@ -63,6 +63,10 @@ function readPath(table: Table, tunnelInterface: string | null): PathConfig | nu
     table.fault("interface", message, "write the interface that leads to the Internet");
   }
   const metric = table.integer("metric", 0, METRIC_MOST) ?? 0;
+  const spill = table.flag("spill") ?? false;
+  if (spill && saysZero(table)) {
+    table.faultAtKey("spill", "spill goes only with a metric above 0", "remove it, or add metric = 10");
+  }
   const congestion = table.has("congestion")
     ? table.word<CongestionName>("congestion", Object.keys(CONGESTION) as CongestionName[])
     : "bbr";
@@ -82,7 +86,12 @@ function readPath(table: Table, tunnelInterface: string | null): PathConfig | nu
     }
   }
   if (name === null || congestion === null) return null;
-  return { interface: name, metric, congestion, upBytesPerSecond, downBytesPerSecond };
+  return { interface: name, metric, spill, congestion, upBytesPerSecond, downBytesPerSecond };
+}
+
+/** True when the path's metric is 0, written or not; a faulty one is another matter. */
+function saysZero(table: Table): boolean {
+  return table.has("metric") ? table.raw("metric") === 0n : !table.hasMisspelt("metric");
 }
 
 /** Bytes per second, from `50 Mbit` or a whole number of bits per second. */

@@ -10,6 +10,7 @@ export interface PathSettings {
   readonly id: number;
   readonly name: string;
   readonly metric: number;
+  readonly spill: boolean;
   readonly socket: DatagramSocket;
   readonly congestion: Congestion;
   /** What to tell the peer for its side: the congestion control, and its rate in bytes per second when it is fixed. */

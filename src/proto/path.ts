@@ -45,6 +45,8 @@ export class Path {
   readonly id: number;
   readonly name: string;
   metric: number;
+  /** It may carry also while paths of a lower metric are up. */
+  spill: boolean;
   readonly peerCongestion: CongestionName;
   readonly peerRate: number;
   readonly socket: DatagramSocket;
@@ -57,9 +59,8 @@ export class Path {
   status: PathStatus = "joining";
   /** Why the status is what it is; null while it joins. */
   reason: string | null = null;
-  /** It may carry inner packets now, and also while paths of a lower metric are up. Owned by proto/scheduler.ts. */
+  /** It may carry inner packets now. Owned by proto/scheduler.ts. */
   carries = false;
-  spill = false;
   readonly parking = new Parking();
   /** How often it is probed while it carries nothing. */
   idleInterval = PROBE_IDLE;
@@ -98,6 +99,7 @@ export class Path {
     this.id = settings.id;
     this.name = settings.name;
     this.metric = settings.metric;
+    this.spill = settings.spill;
     this.peerCongestion = settings.peerCongestion;
     this.peerRate = settings.peerRate;
     this.socket = settings.socket;

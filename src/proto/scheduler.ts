@@ -4,7 +4,8 @@
  *
  *   - The fastest path of the lowest metric carries always. At low load it carries everything, so nothing is reordered.
  *   - The next joins when what waits would take the carrying ones longer than this path is slower, and some more
- *     (`queueFor`). A path of a higher metric joins only if it may (`spill`), and by the same rule.
+ *     (`queueFor`). A path of a higher metric joins only if it may (`spill`), by the same rule, and not before those that
+ *     carry know their rate: until then nobody knows whether they are full.
  *   - It leaves when, for a while, less is sent than the others carry without it. If it never brought more than that, it
  *     was in the way (packets that arrived early wait for those on it, and the flow's window is too small for that): then
  *     it is parked, longer each time.
@@ -104,11 +105,11 @@ export class Scheduler {
   /** True when so much waits that `next` is of use beside those that carry. */
   private helps(next: Path, waiting: number): boolean {
     const first = this.usable[0]!;
-    const slower = isSlower(next, first);
+    const waits = next.metric > first.metric || isSlower(next, first);
     let rate = 0;
     for (let i = 0; i < this.carrying; i++) {
       const { recovery } = this.usable[i]!;
-      if (slower && recovery.congestion.searching) return false;
+      if (waits && recovery.congestion.searching) return false;
       rate += recovery.rateKnown;
     }
     return waiting * SECOND >= queueFor(next, first) * rate;

@@ -27,6 +27,7 @@ import { VIRTIO_BYTES } from "../wire/virtio.ts";
 /** A path as the local's operator asked for it. */
 export interface LocalPath extends Carrier {
   readonly metric: number;
+  readonly spill: boolean;
   readonly congestion: CongestionName;
   /** Bytes per second, of a fixed congestion control; otherwise 0. */
   readonly sendRate: number;
@@ -166,6 +167,7 @@ export class Engine {
         id: path.pathId,
         name: path.name,
         metric: path.metric,
+        spill: path.spill,
         socket: path.socket,
         congestion: congestionFor(path.congestion, path.sendRate, session.datagram),
         peerCongestion: path.congestion,
@@ -194,6 +196,7 @@ export class Engine {
       id: pathId,
       name: String(pathId),
       metric: 0,
+      spill: false,
       socket,
       congestion: congestionFor("bbr", 0, session.datagram),
       peerCongestion: "bbr",

@@ -78,6 +78,7 @@ export async function openLocalPaths(
       name: path.interface,
       socket,
       metric: path.metric,
+      spill: path.spill,
       congestion: path.congestion,
       sendRate: path.congestion === "fixed" ? (path.upBytesPerSecond ?? 0) : 0,
       receiveRate: path.congestion === "fixed" ? (path.downBytesPerSecond ?? 0) : 0,

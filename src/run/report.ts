@@ -67,7 +67,7 @@ export class Reporter {
       establishedSeconds: seconds(now - session.startedAt),
       lastHandshakeSeconds: seconds(now - session.keys.createdAt),
       addresses: peer.addresses.map((prefix) => `${formatAddress(prefix.bytes)}/${prefix.length}`),
-      paths: session.paths.filter((path) => path !== undefined).map((path) => this.pathReport(path)),
+      paths: session.paths.filter((path) => path !== undefined).map((path) => this.pathReport(path, now)),
       heldPackets: resequencer.held,
       reorderedPackets: resequencer.reordered,
       givenUpPackets: resequencer.givenUp,
@@ -76,16 +76,20 @@ export class Reporter {
     };
   }
 
-  private pathReport(path: Path): PathReport {
+  private pathReport(path: Path, now: number): PathReport {
     const { recovery, reception } = path;
     const { rtt, log, congestion } = recovery;
     const sample = this.samples.get(path);
+    const parked = path.status === "up" && !path.carries ? path.parking.reason(now) : null;
     return {
       name: path.name,
       id: path.id,
       status: path.status,
-      reason: path.reason,
+      carries: path.carries,
+      parked: parked !== null,
+      reason: parked ?? path.reason,
       metric: path.metric,
+      spill: path.spill,
       endpoint: endpointText(path.connected ? path.socket.peer : path.endpoint),
       congestion: congestion.name,
       rttMs: rtt.sampled ? millis(rtt.srtt) : null,

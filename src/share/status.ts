@@ -8,9 +8,15 @@ export interface PathReport {
   name: string;
   id: number;
   status: PathStatus;
-  /** Why it is so, in words; null while it joins. */
+  /** It carries inner packets now; the others that are up rest until there is more to send. */
+  carries: boolean;
+  /** It is up, but carries nothing for a while, because with it less arrived than without. */
+  parked: boolean;
+  /** Why it is so, in words, and of one that is parked why that is; null while it joins. */
   reason: string | null;
   metric: number;
+  /** It may carry also while paths of a lower metric are up. */
+  spill: boolean;
   /** The peer's address and port, or null while unknown. */
   endpoint: string | null;
   congestion: string;

@@ -30,6 +30,7 @@ const DROP_WORDS: Readonly<Record<Drop, string>> = {
 const COLUMNS: readonly Column[] = [
   { title: "path", align: "left" },
   { title: "status", align: "left" },
+  { title: "carries", align: "left" },
   { title: "metric", align: "right" },
   { title: "RTT", align: "right" },
   { title: "loss", align: "right" },
@@ -70,8 +71,9 @@ function sessionLines(session: SessionReport): string[] {
   ];
   if (session.addresses.length > 0) lines.push(`  addresses    ${session.addresses.join(", ")}`);
   if (session.paths.length > 0) lines.push(...renderTable(COLUMNS, session.paths.map(pathCells), "  "));
-  for (const { name, status, reason } of session.paths) {
-    if (status !== "up" && reason) lines.push(`  ${name} is ${status}: ${reason}`);
+  for (const { name, status, parked, reason } of session.paths) {
+    if (parked) lines.push(`  ${name} is ${status}, but ${reason}`);
+    else if (status !== "up" && reason) lines.push(`  ${name} is ${status}: ${reason}`);
   }
   const order = [
     [session.reorderedPackets, "put in order"],
@@ -102,6 +104,7 @@ function pathCells(path: PathReport): string[] {
   return [
     path.name,
     path.status,
+    path.carries ? "yes" : "no",
     String(path.metric),
     path.rttMs === null ? "-" : formatMillis(path.rttMs),
     formatShare(path.loss),

@@ -1,9 +1,10 @@
 /**
  * Bodies of the small session datagrams.
  *
- *   challenge:  token (8)  metric (2)  congestion (1)  zero (1)  rate (4)
+ *   challenge:  token (8)  metric (2)  congestion (1)  flags (1)  rate (4)
  *               for the way back, from local to remote: the path's metric, the congestion control to use, and for a
- *               fixed one the rate in units of 1,000 bytes per second
+ *               fixed one the rate in units of 1,000 bytes per second. Flags: 1, the path may carry beside those of a lower
+ *               metric (spill); the others are zero, and not looked at
  *   answer:     token (8)
  *   probe:      empty; acknowledged at once
  *   close:      empty
@@ -23,6 +24,9 @@ export const ANSWER_BYTES = 8;
 export const CONGESTION = { bbr: 0, newreno: 1, fixed: 2, cubic: 3 } as const;
 export type CongestionName = keyof typeof CONGESTION;
 
+/** The bit of the flags that says spill. */
+const SPILL = 1;
+
 /** Unit of the rate field, bytes per second. */
 export const RATE_UNIT = 1000;
 
@@ -32,13 +36,15 @@ export function writeChallenge(
   high: number,
   low: number,
   metric: number,
+  spill: boolean,
   congestion: CongestionName,
   bytesPerSecond: number,
 ): number {
   out.view.setUint32(offset, high);
   out.view.setUint32(offset + 4, low);
   out.view.setUint16(offset + 8, metric);
-  out.view.setUint16(offset + 10, CONGESTION[congestion] << 8);
+  out.bytes[offset + 10] = CONGESTION[congestion];
+  out.bytes[offset + 11] = spill ? SPILL : 0;
   out.view.setUint32(offset + 12, Math.round(bytesPerSecond / RATE_UNIT));
   return CHALLENGE_BYTES;
 }
@@ -88,6 +94,11 @@ export class PathStatusMessage {
 function seenOf(code: number): PathSeen {
   if (code === PATH_SEEN.refused) return "refused";
   return code === PATH_SEEN.interfaceDown ? "interfaceDown" : "silent";
+}
+
+/** What a challenge's flags say of spill. */
+export function spillOf(flags: number): boolean {
+  return (flags & SPILL) !== 0;
 }
 
 /** The congestion control that a challenge's code names. */

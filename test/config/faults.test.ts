@@ -67,12 +67,12 @@ const table: FaultRow[] = [
   [
     "no [[path]]",
     () => LOCAL.slice(0, LOCAL.indexOf("[[path]]")),
-    "1:8+7 missing section [[path]] | add [[path]] with its keys: interface, metric, congestion, up, down",
+    "1:8+7 missing section [[path]] | add [[path]] with its keys: interface, metric, spill, congestion, up, down",
   ],
   [
     "an empty list of paths",
     () => `path = []\n${LOCAL.slice(0, LOCAL.indexOf("[[path]]"))}`,
-    "2:8+7 missing section [[path]] | add [[path]] with its keys: interface, metric, congestion, up, down",
+    "2:8+7 missing section [[path]] | add [[path]] with its keys: interface, metric, spill, congestion, up, down",
   ],
   [
     "no [[peer]]",

@@ -41,6 +41,7 @@ describe("what is right", () => {
       paths: ["eth0", "wwan0"].map((name) => ({
         interface: name,
         metric: 0,
+        spill: false,
         congestion: "bbr",
         upBytesPerSecond: null,
         downBytesPerSecond: null,
@@ -90,6 +91,7 @@ preshared_key_file = "psk"
 [[path]]
 interface = "eth0"
 metric = 7
+spill = true
 congestion = "fixed"
 up = "2.5 Mbit/s"
 down = 16_000
@@ -115,6 +117,7 @@ down = 16_000
         {
           interface: "eth0",
           metric: 7,
+          spill: true,
           congestion: "fixed",
           upBytesPerSecond: 312_500,
           downBytesPerSecond: 2_000,

@@ -54,6 +54,31 @@ const table: FaultRow[] = [
     "13:10+2 metric is out of range | write a number from 0 to 65535",
   ],
   [
+    "spill without a metric",
+    () => `${LOCAL}spill = true\n`,
+    "13:1+5 spill goes only with a metric above 0 | remove it, or add metric = 10",
+  ],
+  [
+    "spill with metric 0",
+    () => `${LOCAL}metric = 0\nspill = true\n`,
+    "14:1+5 spill goes only with a metric above 0 | remove it, or add metric = 10",
+  ],
+  [
+    "spill with a faulty metric",
+    () => `${LOCAL}metric = 65536\nspill = true\n`,
+    "13:10+5 metric is out of range | write a number from 0 to 65535",
+  ],
+  [
+    "spill with a misspelt metric",
+    () => `${LOCAL}metrc = 10\nspill = true\n`,
+    '13:1+5 unknown key "metrc" in [[path]] | write "metric"',
+  ],
+  [
+    "spill in words",
+    () => `${LOCAL}metric = 10\nspill = "yes"\n`,
+    "14:9+5 spill is text, not true or false | write spill = true",
+  ],
+  [
     "congestion",
     () => `${LOCAL}congestion = "newrno"\n`,
     '13:14+8 congestion cannot be "newrno" | write "newreno"',

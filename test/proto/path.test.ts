@@ -53,6 +53,7 @@ function makePath(now = 0, connected = false): Path {
       id: 0,
       name: "a",
       metric: 0,
+      spill: false,
       socket: nowhere,
       congestion: new NewReno(D),
       peerCongestion: "bbr",

@@ -263,6 +263,7 @@ function localPaths(local: LocalPlan, sockets: readonly FakeSocket[]): LocalPath
     name: `path${i}`,
     socket: sockets[i]!,
     metric: path.metric ?? 0,
+    spill: path.spill ?? false,
     congestion: path.congestion ?? ((path.sendRate ?? path.receiveRate ?? 0) > 0 ? "fixed" : "bbr"),
     sendRate: path.sendRate ?? 0,
     receiveRate: path.receiveRate ?? 0,

@@ -55,10 +55,13 @@ function drawLine(draw: Draw): Partial<LineSettings> {
 
 function drawPath(draw: Draw): PathPlan {
   const rate = draw.chance(0.15) ? { sendRate: 100_000, receiveRate: draw.one([0, 150_000]) } : {};
+  const [up, down] = [drawLine(draw), drawLine(draw)];
+  const metric = draw.chance(0.2) ? 10 : 0;
   return {
-    up: drawLine(draw),
-    down: drawLine(draw),
-    metric: draw.chance(0.2) ? 10 : 0,
+    up,
+    down,
+    metric,
+    spill: metric > 0 && draw.chance(0.5),
     ipv6: draw.chance(0.25),
     ...rate,
   };

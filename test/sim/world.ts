@@ -28,6 +28,7 @@ export interface PathPlan {
   readonly up?: Partial<LineSettings>;
   readonly down?: Partial<LineSettings>;
   readonly metric?: number;
+  readonly spill?: boolean;
   /** Default: bbr, or fixed where a rate is given. */
   readonly congestion?: CongestionName;
   /** Fixed rates, bytes per second. */

@@ -57,6 +57,25 @@ describe("the table", () => {
     expect(lines.filter((line) => / is /.test(line))).toEqual(["  b is down: its interface is gone"]);
   });
 
+  test("says which paths carry, and why one that is up is parked", () => {
+    const paths = [
+      pathOf({ name: "a" }),
+      pathOf({ name: "b", carries: false }),
+      pathOf({ name: "c", carries: false, parked: true, reason: "parked for 4 s: with it, less arrived" }),
+    ];
+    const lines = renderStatus(reportOf({ sessions: [sessionOf({ paths })] })).split("\n");
+    const table = lines.filter((line) => /^ {2}(path|[abc]) {2}/.test(line));
+    expect(table.map((line) => line.trim().split(/ {2,}/).slice(0, 3))).toEqual([
+      ["path", "status", "carries"],
+      ["a", "up", "yes"],
+      ["b", "up", "no"],
+      ["c", "up", "no"],
+    ]);
+    expect(lines.filter((line) => / is /.test(line))).toEqual([
+      "  c is up, but parked for 4 s: with it, less arrived",
+    ]);
+  });
+
   test("of a portal nobody has spoken to", () => {
     expect(renderStatus(reportOf({ sessions: [], drops: {} }))).toMatchSnapshot();
   });

@@ -11,19 +11,40 @@ import {
   PATH_STATUS_BYTES,
   type PathSeen,
   PathStatusMessage,
+  spillOf,
   writeAnswer,
   writeChallenge,
   writePathStatus,
 } from "../../src/wire/control.ts";
 
-test("a challenge: token, metric, congestion control, rate in 1,000 bytes per second", () => {
+test("a challenge: token, metric, congestion control, no flags, rate in 1,000 bytes per second", () => {
   const block = plainBlock(20);
   block.bytes.fill(0xee);
-  const length = writeChallenge(block, 2, 0x01020304, 0xfffefdfc, 0x1122, "fixed", 6_250_400);
+  const length = writeChallenge(block, 2, 0x01020304, 0xfffefdfc, 0x1122, false, "fixed", 6_250_400);
   expect(length).toBe(CHALLENGE_BYTES);
   expect([...block.bytes]).toEqual([
     0xee, 0xee, 1, 2, 3, 4, 0xff, 0xfe, 0xfd, 0xfc, 0x11, 0x22, 2, 0, 0, 0, 0x18, 0x6a, 0xee, 0xee,
   ]);
+});
+
+test("spill is the lowest bit of a challenge's flags, the one byte it changes, and the others say nothing", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(0xffff),
+      fc.constantFrom(...(Object.keys(CONGESTION) as CongestionName[])),
+      (metric, name) => {
+        const [without, with_] = [false, true].map((spill) => {
+          const block = plainBlock(CHALLENGE_BYTES);
+          block.bytes.fill(0xee);
+          writeChallenge(block, 0, 1, 2, metric, spill, name, 8000);
+          return [...block.bytes];
+        });
+        expect([without![11], with_![11]]).toEqual([0, 1]);
+        expect(with_!.with(11, 0)).toEqual(without!);
+      },
+    ),
+  );
+  for (let flags = 0; flags < 256; flags++) expect(spillOf(flags)).toBe(flags % 2 === 1);
 });
 
 test("the code of each congestion control is read back, any other is bbr", () => {
@@ -35,7 +56,7 @@ test("the code of each congestion control is read back, any other is bbr", () =>
 test("no rate is 0", () => {
   const block = plainBlock(16);
   block.bytes.fill(0xee);
-  writeChallenge(block, 0, 0, 0, 0, "bbr", 0);
+  writeChallenge(block, 0, 0, 0, 0, false, "bbr", 0);
   expect([...block.bytes]).toEqual(new Array(16).fill(0));
 });
 

@@ -1,0 +1,496 @@
+/** Which paths carry: real paths, whose rate and round-trip time are as the test says. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { Congestion } from "../../src/proto/congestion.ts";
+import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
+import { Path } from "../../src/proto/path.ts";
+import { Scheduler } from "../../src/proto/scheduler.ts";
+import { plainBlock } from "../../src/share/block.ts";
+import { Endpoint } from "../../src/share/endpoint.ts";
+import type { DatagramSocket } from "../../src/share/io.ts";
+import type { PathStatus } from "../../src/share/status.ts";
+
+/** Bytes per second: 8 Mbit/s. */
+const RATE = 1_000_000;
+const RTT = 20 * MILLISECOND;
+/** How long it is judged what is sent: 250 ms while no round trip is above 125 ms. */
+const WINDOW = 250 * MILLISECOND;
+const STEP = 50 * MILLISECOND;
+
+/** Knows its rate from the start. */
+class Known implements Congestion {
+  readonly name = "known";
+  readonly window = Number.POSITIVE_INFINITY;
+  searching = false;
+  rate: number;
+
+  constructor(rate: number) {
+    this.rate = rate;
+  }
+
+  rateKnown(): number {
+    return this.rate;
+  }
+  pacingRate(): number {
+    return this.rate;
+  }
+  onSent(): void {}
+  onAcked(): void {}
+  onLost(): void {}
+  onRate(): void {}
+  onTimeout(): void {}
+}
+
+interface Plan {
+  readonly rtt?: number;
+  readonly rate?: number;
+  readonly metric?: number;
+  readonly spill?: boolean;
+}
+
+function makePath(id: number, plan: Plan): Path {
+  const endpoint = () => new Endpoint(plainBlock(Endpoint.size));
+  const path = new Path(
+    0,
+    {
+      id,
+      name: String(id),
+      metric: plan.metric ?? 0,
+      spill: plan.spill ?? false,
+      socket: null as unknown as DatagramSocket,
+      congestion: new Known(plan.rate ?? RATE),
+      peerCongestion: "bbr",
+      peerRate: 0,
+      datagram: 1452,
+      endpoint: endpoint(),
+      candidate: endpoint(),
+      connected: true,
+    },
+    { onDelivered: () => {}, onLost: () => {} },
+    { isUp: true, peerAliveAt: 0, onStatus: () => {}, onDoubt: () => {} },
+  );
+  path.status = "up";
+  path.recovery.rtt.srtt = plan.rtt ?? RTT;
+  return path;
+}
+
+/** A scheduler, its paths by id, and a clock. */
+class Bench {
+  readonly paths: Path[];
+  readonly order: Path[];
+  readonly scheduler: Scheduler;
+  now = 1 * SECOND;
+
+  constructor(plans: readonly Plan[]) {
+    this.paths = plans.map((plan, id) => makePath(id, plan));
+    this.order = [...this.paths];
+    this.scheduler = new Scheduler(this.order);
+    this.turn(0);
+  }
+
+  /** One turn: `sent` bytes leave, then so many wait. */
+  turn(waiting: number, sent = 0): boolean {
+    this.scheduler.begin();
+    this.scheduler.onSent(sent);
+    return this.scheduler.decide(this.now, waiting);
+  }
+
+  /** For so many windows, at this rate, bytes per second; the queue is empty at times, or never. */
+  send(windows: number, rate: number, emptied = true): void {
+    for (const end = this.now + windows * WINDOW; this.now < end; ) {
+      this.now += STEP;
+      this.turn(emptied ? 0 : 1, (rate * STEP) / SECOND);
+    }
+  }
+
+  /** Ids of the paths that carry. */
+  get carrying(): number[] {
+    return this.paths.filter((path) => path.carries).map((path) => path.id);
+  }
+
+  known(id: number): Known {
+    return this.paths[id]!.recovery.congestion as Known;
+  }
+
+  setRtt(id: number, rtt: number): void {
+    this.paths[id]!.recovery.rtt.srtt = rtt;
+  }
+
+  reason(id: number): string | null {
+    return this.paths[id]!.parking.reason(this.now);
+  }
+}
+
+/** So many bytes take the first path so long. */
+function queue(micros: number, rate = RATE): number {
+  return (rate * micros) / SECOND;
+}
+
+describe("joining", () => {
+  test("at low load one path carries, the fastest, however many there are", () => {
+    const bench = new Bench([{ rtt: 3 * RTT }, { rtt: RTT }, { rtt: 2 * RTT }]);
+    expect(bench.carrying).toEqual([1]);
+    bench.send(20, 0.5 * RATE);
+    expect(bench.carrying).toEqual([1]);
+    expect(bench.order.map((path) => path.id)).toEqual([1, 2, 0]);
+  });
+
+  test("nothing carries when nothing is up, and nothing is the matter", () => {
+    const bench = new Bench([{}, {}]);
+    for (const path of bench.paths) path.status = "down";
+    expect(bench.turn(queue(SECOND))).toBe(false);
+    expect(bench.carrying).toEqual([]);
+    expect(bench.scheduler.lowestMetric).toBe(Number.POSITIVE_INFINITY);
+    expect(bench.scheduler.joiningQueue).toBe(0);
+  });
+
+  test("a burst of less than 4 ms stays; with more an equal path joins, and is told so at once", () => {
+    const bench = new Bench([{}, {}]);
+    expect(bench.scheduler.joiningQueue).toBe(4 * MILLISECOND);
+    expect(bench.turn(queue(3.9 * MILLISECOND))).toBe(false);
+    expect(bench.carrying).toEqual([0]);
+    expect(bench.turn(queue(4 * MILLISECOND))).toBe(true);
+    expect(bench.carrying).toEqual([0, 1]);
+    expect(bench.scheduler.joiningQueue).toBe(0);
+    expect(bench.turn(queue(SECOND))).toBe(false);
+  });
+
+  test("nothing joins when nothing waits, not even while no rate is known", () => {
+    const bench = new Bench([{ rate: 0 }, {}]);
+    expect(bench.turn(0)).toBe(false);
+    expect(bench.turn(1)).toBe(true);
+  });
+
+  test("each joins by what all those that carry need for the queue", () => {
+    const bench = new Bench([{}, { rate: 2 * RATE }, {}, {}]);
+    bench.turn(queue(4 * MILLISECOND));
+    expect(bench.turn(queue(11.9 * MILLISECOND))).toBe(false);
+    expect(bench.turn(queue(12 * MILLISECOND))).toBe(true);
+    expect(bench.turn(queue(15.9 * MILLISECOND))).toBe(false);
+    expect(bench.turn(queue(16 * MILLISECOND))).toBe(true);
+    expect(bench.carrying).toEqual([0, 1, 2, 3]);
+  });
+
+  // Round trip of the slower path, and the queue: (srtt + half the difference) / 0.7 - srtt.
+  test.each([
+    [26, 4],
+    [40, 30 / 0.7 - 20],
+    [80, 50 / 0.7 - 20],
+    [620, 320 / 0.7 - 20],
+  ])("a path of %d ms beside one of 20 ms joins with a queue of %d ms", (rtt, wanted) => {
+    const bench = new Bench([{}, { rtt: rtt * MILLISECOND }]);
+    expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted * MILLISECOND, 3);
+    expect(bench.turn(queue((wanted - 0.1) * MILLISECOND))).toBe(false);
+    expect(bench.turn(queue((wanted + 0.1) * MILLISECOND))).toBe(true);
+  });
+
+  test("a slower path does not join while one that carries still searches, an equal one does", () => {
+    const slower = new Bench([{}, { rtt: 3 * RTT }]);
+    slower.known(0).searching = true;
+    expect(slower.turn(queue(SECOND))).toBe(false);
+    slower.known(0).searching = false;
+    expect(slower.turn(queue(SECOND))).toBe(true);
+    const equal = new Bench([{}, { rtt: 1.9 * RTT }]);
+    equal.known(0).searching = true;
+    expect(equal.turn(queue(SECOND))).toBe(true);
+  });
+
+  test("one after the other, each looked at anew", () => {
+    const bench = new Bench([{}, {}, { rtt: 4 * RTT }]);
+    bench.known(1).searching = true;
+    expect(bench.turn(queue(SECOND))).toBe(true);
+    expect(bench.turn(queue(SECOND))).toBe(false);
+    expect(bench.carrying).toEqual([0, 1]);
+  });
+});
+
+describe("leaving", () => {
+  /** Two equal paths that carry, and have for the two windows of grace. */
+  function both(): Bench {
+    const bench = new Bench([{}, {}]);
+    bench.turn(queue(4 * MILLISECOND));
+    bench.send(3, 1.9 * RATE, false);
+    expect(bench.carrying).toEqual([0, 1]);
+    return bench;
+  }
+
+  test("needless, but of use before: leaves without being parked, and joins again at once", () => {
+    const bench = both();
+    bench.send(1, 0.9 * RATE);
+    expect(bench.carrying).toEqual([0]);
+    expect(bench.reason(1)).toBeNull();
+    expect(bench.turn(queue(4 * MILLISECOND))).toBe(true);
+    expect(bench.carrying).toEqual([0, 1]);
+  });
+
+  test("stays while it is needed, or while something waits all the time", () => {
+    const needed = both();
+    needed.send(20, 0.96 * RATE);
+    expect(needed.carrying).toEqual([0, 1]);
+    const full = both();
+    full.send(20, 0.5 * RATE, false);
+    expect(full.carrying).toEqual([0, 1]);
+  });
+
+  test("has two windows of grace", () => {
+    const bench = new Bench([{}, {}]);
+    bench.turn(queue(4 * MILLISECOND));
+    bench.send(2, 0);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.send(1, 0);
+    expect(bench.carrying).toEqual([0]);
+  });
+
+  test("each that joins has its own, and its own proof of use", () => {
+    const bench = new Bench([{}, {}, { rtt: 2 * RTT }]);
+    bench.turn(queue(4 * MILLISECOND));
+    bench.send(4, 2.2 * RATE, false);
+    bench.turn(queue(46 * MILLISECOND));
+    bench.send(2, 0);
+    expect(bench.carrying).toEqual([0, 1, 2]);
+    bench.send(1, 0);
+    expect(bench.carrying).toEqual([0, 1]);
+    expect(bench.reason(2)).toStartWith("parked");
+  });
+
+  test("a window is at least two round trips of the slowest that carries", () => {
+    const bench = new Bench([{}, { rtt: 400 * MILLISECOND }]);
+    expect(bench.turn(queue(SECOND))).toBe(true);
+    // Three of 800 ms.
+    bench.send(9, 0);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.send(1, 0);
+    expect(bench.carrying).toEqual([0]);
+  });
+
+  test("the last that joined leaves first", () => {
+    const bench = new Bench([{}, {}, {}]);
+    bench.turn(queue(4 * MILLISECOND));
+    bench.turn(queue(8 * MILLISECOND));
+    bench.send(3, 2.9 * RATE, false);
+    expect(bench.carrying).toEqual([0, 1, 2]);
+    bench.send(1, 1.8 * RATE);
+    expect(bench.carrying).toEqual([0, 1]);
+  });
+});
+
+describe("parking", () => {
+  /** Enough for a path of twice the round trip to join. */
+  const LONG = queue(23 * MILLISECOND);
+
+  /** The second path is the slower. */
+  function makeBench(): Bench {
+    return new Bench([{}, { rtt: 2 * RTT }]);
+  }
+
+  /** The second path joins and is of no use: leaves after three windows. */
+  function fail(bench: Bench): void {
+    expect(bench.turn(LONG)).toBe(true);
+    bench.send(3, 0.9 * RATE);
+    expect(bench.carrying).toEqual([0]);
+  }
+
+  test("a path that never was of use is parked for 2 s, 4, ... 60, and carries nothing meanwhile", () => {
+    const bench = makeBench();
+    for (const seconds of [2, 4, 8, 16, 32, 60, 60]) {
+      fail(bench);
+      expect(bench.reason(1)).toBe(`parked for ${seconds} s: with it, less arrived than without`);
+      const { now } = bench;
+      bench.now = now + seconds * SECOND - 1;
+      expect(bench.turn(queue(SECOND))).toBe(false);
+      bench.now = now + seconds * SECOND;
+      expect(bench.reason(1)).toBeNull();
+    }
+  });
+
+  test("1.04 times what the others carry is no use, 1.06 is", () => {
+    for (const [rate, parked] of [
+      [1.04, true],
+      [1.06, false],
+    ] as const) {
+      const bench = makeBench();
+      bench.turn(LONG);
+      bench.send(3, rate * RATE, false);
+      bench.send(1, 0.5 * RATE);
+      expect(bench.carrying).toEqual([0]);
+      expect(bench.reason(1) !== null).toBe(parked);
+    }
+  });
+
+  test("once it was of use, the next time is a first time", () => {
+    const bench = makeBench();
+    fail(bench);
+    bench.now += 2 * SECOND;
+    fail(bench);
+    bench.now += 4 * SECOND;
+    bench.turn(LONG);
+    bench.send(3, 1.9 * RATE, false);
+    bench.send(1, 0.5 * RATE);
+    expect(bench.carrying).toEqual([0]);
+    expect(bench.reason(1)).toBeNull();
+    fail(bench);
+    expect(bench.reason(1)).toStartWith("parked for 2 s");
+  });
+
+  test.each([
+    [27.9, false],
+    [28, true],
+  ])("a path of %d ms beside one of 20 ms, of no use: parked: %p", (rtt, parked) => {
+    const bench = new Bench([{}, { rtt: rtt * MILLISECOND }]);
+    fail(bench);
+    expect(bench.reason(1) !== null).toBe(parked);
+  });
+
+  test("a parked path carries when it is the only one", () => {
+    const bench = makeBench();
+    fail(bench);
+    bench.paths[0]!.status = "suspect";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1]);
+  });
+});
+
+describe("the order", () => {
+  test("a path goes before another only if it is faster by more than a fifth", () => {
+    const bench = new Bench([{ rtt: 20 * MILLISECOND }, { rtt: 20 * MILLISECOND }]);
+    bench.setRtt(1, 16 * MILLISECOND);
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0]);
+    bench.setRtt(1, 15.9 * MILLISECOND);
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1]);
+    // And back only by the same.
+    bench.setRtt(0, 12.8 * MILLISECOND);
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1]);
+    bench.setRtt(0, 12.7 * MILLISECOND);
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0]);
+  });
+
+  test("a path that goes down is replaced at once, and carries again when it is back", () => {
+    const bench = new Bench([{}, { rtt: 2 * RTT }]);
+    bench.paths[0]!.status = "suspect";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1]);
+    bench.paths[0]!.status = "up";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0]);
+    for (const path of bench.paths) path.status = "suspect";
+    bench.turn(0);
+    bench.paths[1]!.status = "up";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1]);
+  });
+
+  test("of two that carry one goes down: as many carry as before, while there are as many", () => {
+    const bench = new Bench([{}, {}, {}]);
+    bench.turn(queue(4 * MILLISECOND));
+    bench.paths[0]!.status = "down";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1, 2]);
+    bench.paths[2]!.status = "down";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([1]);
+  });
+});
+
+describe("metric and spill", () => {
+  test("the lowest metric first, however slow; without spill a higher one never carries beside it", () => {
+    const bench = new Bench([{ metric: 10 }, { rtt: 10 * RTT }]);
+    expect(bench.carrying).toEqual([1]);
+    expect(bench.scheduler.lowestMetric).toBe(0);
+    expect(bench.turn(queue(10 * SECOND))).toBe(false);
+    bench.paths[1]!.status = "down";
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0]);
+    expect(bench.scheduler.lowestMetric).toBe(10);
+  });
+
+  test("with spill it joins by the same rule, after all of a lower metric", () => {
+    const bench = new Bench([{ metric: 10, spill: true }, { rtt: 4 * RTT }, { metric: 5 }, {}]);
+    expect(bench.turn(queue(4 * MILLISECOND))).toBe(false);
+    expect(bench.turn(queue(60 * MILLISECOND))).toBe(true);
+    expect(bench.carrying).toEqual([1, 3]);
+    expect(bench.turn(2 * queue(3.9 * MILLISECOND))).toBe(false);
+    expect(bench.turn(2 * queue(4 * MILLISECOND))).toBe(true);
+    expect(bench.carrying).toEqual([0, 1, 3]);
+    expect(bench.turn(queue(10 * SECOND))).toBe(false);
+  });
+
+  test("not before those that carry know their rate, be it as fast as they are", () => {
+    const bench = new Bench([{}, { metric: 10, spill: true }]);
+    bench.known(0).searching = true;
+    expect(bench.turn(queue(SECOND))).toBe(false);
+    bench.known(0).searching = false;
+    expect(bench.turn(queue(SECOND))).toBe(true);
+  });
+
+  test("it leaves when it is needless", () => {
+    const bench = new Bench([{}, { metric: 10, spill: true }]);
+    bench.turn(queue(4 * MILLISECOND));
+    bench.send(3, 1.9 * RATE, false);
+    bench.send(1, 0.5 * RATE);
+    expect(bench.carrying).toEqual([0]);
+  });
+});
+
+test("whatever happens: the best that may carry do, at least one if any is up, never one that is not", () => {
+  const id = fc.nat(5);
+  const operation = fc.oneof(
+    fc.record({ kind: fc.constant("status"), id, to: fc.constantFrom("joining", "up", "suspect", "down") }),
+    fc.record({ kind: fc.constant("rtt"), id, to: fc.integer({ min: 100, max: SECOND }) }),
+    fc.record({ kind: fc.constant("rate"), id, to: fc.integer({ min: 0, max: 10 * RATE }) }),
+    fc.record({ kind: fc.constant("searching"), id, to: fc.boolean() }),
+    fc.record({ kind: fc.constant("metric"), id, to: fc.constantFrom(0, 0, 10) }),
+    fc.record({ kind: fc.constant("spill"), id, to: fc.boolean() }),
+    fc.record({ kind: fc.constant("wait"), id, to: fc.nat(SECOND) }),
+  );
+  const waits = fc.oneof(fc.constant(0), fc.nat(RATE));
+  const steps = fc.array(fc.tuple(operation, fc.nat(RATE), waits), { maxLength: 60 });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 6 }), steps, (count, operations) => {
+      const bench = new Bench(new Array<Plan>(count).fill({}));
+      for (const [{ kind, id: any, to }, sent, waiting] of operations) {
+        const path = bench.paths[any % count]!;
+        if (kind === "status") path.status = to as PathStatus;
+        else if (kind === "rtt") path.recovery.rtt.srtt = to as number;
+        else if (kind === "rate") bench.known(path.id).rate = to as number;
+        else if (kind === "searching") bench.known(path.id).searching = to as boolean;
+        else if (kind === "metric") path.metric = to as number;
+        else if (kind === "spill") path.spill = to as boolean;
+        else bench.now += to as number;
+        const before = bench.carrying.length;
+        const parked = bench.paths.map(({ parking }) => parking.lasts(bench.now));
+        bench.scheduler.begin();
+        const began = bench.carrying;
+        bench.scheduler.onSent(sent);
+        const joined = bench.scheduler.decide(bench.now, waiting);
+        check(bench);
+        // By turns one may join, none that is parked, and one may leave.
+        expect(began.length).toBeLessThanOrEqual(Math.max(before, 1));
+        expect(Math.abs(bench.carrying.length - began.length)).toBeLessThanOrEqual(1);
+        const fresh = bench.carrying.filter((each) => !began.includes(each));
+        if (fresh.length > 0) expect(joined && waiting > 0 && !parked[fresh[0]!]).toBe(true);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+function check({ paths, order, carrying }: Bench): void {
+  const up = paths.filter((path) => path.status === "up");
+  const lowest = Math.min(...up.map((path) => path.metric));
+  const usable = order.filter((path) => path.status === "up" && (path.metric === lowest || path.spill));
+  expect(carrying.length).toBeGreaterThanOrEqual(Math.min(up.length, 1));
+  expect(carrying.toSorted()).toEqual(
+    usable
+      .slice(0, carrying.length)
+      .map((path) => path.id)
+      .toSorted(),
+  );
+  expect(order.map((path) => path.id).toSorted()).toEqual(paths.map((path) => path.id));
+  for (let i = 1; i < order.length; i++) {
+    expect(order[i]!.metric).toBeGreaterThanOrEqual(order[i - 1]!.metric);
+  }
+}
