@@ -270,9 +270,10 @@ export class Bbr implements Congestion {
     }
   }
 
-  /** Even this round's least RTT was far more than the path's own: what is sent waits in the path, be it ever so little. */
+  /** Even this round's least RTT was far more than the path's own, and not of a ping now and then: what is sent waits. */
   private get hasStandingQueue(): boolean {
-    return Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
+    const loaded = this.roundAcked >= INITIAL_WINDOW_PACKETS * this.datagram;
+    return loaded && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
   }
 
   private judgeStartup(now: number): void {
