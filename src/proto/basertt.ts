@@ -13,8 +13,8 @@ const LIFETIME = 10 * SECOND;
 /** A sample within 5 % of the least renews it: a clock of microseconds shows hardly ever the very same. */
 const SLACK = 1.05;
 /** A path's delay varies when its mean RTT, cruising or drained, exceeds the least by so much. */
-const VARIES_SHARE = 0.25;
-const VARIES_FLOOR = 4 * MILLISECOND;
+const VARIES_SHARE = 0.6;
+const VARIES_FLOOR = 15 * MILLISECOND;
 /** Stretch of time that a mean is taken over, and a round trip at least. */
 const MEAN_TIME = 200 * MILLISECOND;
 /** While the rate grows nothing is drained yet, and means are forgotten sooner, because a lucky one would end the growth. */

@@ -2,10 +2,11 @@
  * Which paths carry packets now. The paths that carry pull for themselves, best first (outbound.ts); this says how many of
  * them there are, by earliest completion first:
  *
- *   - The fastest path of the lowest metric carries always. At low load it carries everything, so nothing is reordered.
+ *   - The fastest path of the lowest metric carries always, and so do those of its metric that are as fast: they pull when
+ *     it is full. (That they wait for a load was tried: a flow that keeps its own queue short, as BBR does, got less.)
  *   - The next joins when what waits would take the carrying ones longer than this path is slower, and some more
- *     (`queueFor`). A path of a higher metric joins only if it may (`spill`), by the same rule, and not before those that
- *     carry know their rate: until then nobody knows whether they are full.
+ *     (`queueFor`): at low load nothing is reordered. A path of a higher metric joins only if it may (`spill`), by the same
+ *     rule.
  *   - It leaves when, for a while, less is sent than the others carry without it. If it never brought more than that, it
  *     was in the way (packets that arrived early wait for those on it, and the flow's window is too small for that): then
  *     it is parked, longer each time.
@@ -15,8 +16,10 @@
 import { MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 
-/** A queue shorter than this is a burst, not a load: it stays on the paths that carry. */
-const BURST = 4 * MILLISECOND;
+/** Paths whose packets arrive within so much of each other are alike. */
+const ALIKE = 4 * MILLISECOND;
+/** A shorter queue is a burst, not a load: it stays on the paths that carry. */
+const BURST = MILLISECOND;
 /** A path is slower when its packets arrive later by more than this share of the fastest path's round trip. */
 const SLOWER = 0.5;
 /** What a loss leaves of a flow's window (RFC 9438's factor). */
@@ -27,7 +30,7 @@ const WINDOW_ROUND_TRIPS = 2;
 /** After a path joins, the flows need some round trips to make use of it. */
 const GRACE_WINDOWS = 2;
 /** Sending less than this share of what the other paths carry alone, the last one is not needed; ... */
-const NEEDLESS = 0.95;
+const NEEDLESS = 0.85;
 /** ... and if it never was more than this, it was in the way. */
 const USEFUL = 1.05;
 /** A path replaces another as the faster one only if it is by this share: round-trip times vary. */
@@ -72,8 +75,16 @@ export class Scheduler {
       path.carries = false;
       if (path.status === "up" && (path.metric === metric || path.spill)) usable.push(path);
     }
-    this.carrying = Math.max(Math.min(this.carrying, usable.length), 1);
+    this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
     for (let i = 0; i < this.carrying && i < usable.length; i++) usable[i]!.carries = true;
+  }
+
+  /** How many of the usable paths are as fast as the first, and of its metric: none is in another's way. At least 1. */
+  private get alike(): number {
+    const { usable } = this;
+    let count = 1;
+    while (count < usable.length && isAlike(usable[count]!, usable[0]!)) count++;
+    return count;
   }
 
   /** So many bytes left on some path. */
@@ -119,16 +130,16 @@ export class Scheduler {
     const rate = (this.sent * SECOND) / Math.max(now - this.since, 1);
     const { emptied } = this;
     this.begins(now);
-    if (this.carrying === 1) return;
+    if (this.carrying <= this.alike) return;
     this.windows++;
     if (this.windows <= GRACE_WINDOWS) return;
     this.most = Math.max(this.most, rate);
     if (!emptied) return;
     let others = 0;
     for (let i = 0; i < this.carrying - 1; i++) others += this.usable[i]!.recovery.rateKnown;
-    if (rate >= NEEDLESS * others) return;
     const last = this.usable[this.carrying - 1]!;
-    const inTheWay = later(last, this.usable[0]!) >= BURST && this.most < USEFUL * others;
+    if (rate >= NEEDLESS * others) return;
+    const inTheWay = later(last, this.usable[0]!) >= ALIKE && this.most < USEFUL * others;
     if (inTheWay) last.parking.begin(now);
     else last.parking.forget();
     last.carries = false;
@@ -165,12 +176,16 @@ export class Scheduler {
 
 /** How much later a packet arrives that takes `path` instead of `first`. */
 function later(path: Path, first: Path): number {
-  return Math.max(0, (path.recovery.rtt.srtt - first.recovery.rtt.srtt) / 2);
+  return Math.max(0, (path.recovery.rtt.min - first.recovery.rtt.min) / 2);
+}
+
+function isAlike(path: Path, first: Path): boolean {
+  return path.metric === first.metric && later(path, first) < ALIKE;
 }
 
 /** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */
 function isSlower(path: Path, first: Path): boolean {
-  return later(path, first) > SLOWER * first.recovery.rtt.srtt;
+  return later(path, first) > SLOWER * first.recovery.rtt.min;
 }
 
 /**
@@ -179,12 +194,12 @@ function isSlower(path: Path, first: Path): boolean {
  * without. What the window is beyond the round trip is the queue.
  */
 function queueFor(path: Path, first: Path): number {
-  const { srtt } = first.recovery.rtt;
+  const { min } = first.recovery.rtt;
   const difference = later(path, first);
-  return difference < BURST ? BURST : (srtt + difference) / AFTER_LOSS - srtt;
+  return difference < ALIKE ? BURST : (min + difference) / AFTER_LOSS - min;
 }
 
 function goesBefore(path: Path, other: Path): boolean {
   if (path.metric !== other.metric) return path.metric < other.metric;
-  return path.recovery.rtt.srtt < CLEARLY_FASTER * other.recovery.rtt.srtt;
+  return path.recovery.rtt.min < CLEARLY_FASTER * other.recovery.rtt.min;
 }
