@@ -119,14 +119,18 @@ describe("whether the delay varies", () => {
   });
 
   test("a path that is steady while it cruises has its least, one that is not its mean", () => {
-    expect(new Samples().cruising(...varying(24_900))).toBe(20_000);
-    expect(new Samples().cruising(...varying(25_100))).toBeCloseTo(25_100, 3);
+    expect(new Samples().cruising(...varying(34_900))).toBe(20_000);
+    expect(new Samples().cruising(...varying(35_100))).toBeCloseTo(35_100, 3);
   });
 
-  test("a quarter of the least counts, and 4 ms in any case", () => {
-    const shorter = (mean: number): number[] => varying(mean).map((rtt) => rtt - 15_000);
-    expect(new Samples().cruising(...shorter(23_900))).toBe(5_000);
-    expect(new Samples().cruising(...shorter(24_100))).toBeCloseTo(9_100, 3);
+  test("0.6 of the least counts, and 15 ms in any case", () => {
+    // The least is 50 ms, and 5 ms.
+    const longer = (mean: number): number[] => varying(mean - 30_000).map((rtt) => rtt + 30_000);
+    expect(new Samples().cruising(...longer(79_900))).toBe(50_000);
+    expect(new Samples().cruising(...longer(80_100))).toBeCloseTo(80_100, 3);
+    const shorter = (mean: number): number[] => varying(mean + 15_000).map((rtt) => rtt - 15_000);
+    expect(new Samples().cruising(...shorter(19_900))).toBe(5_000);
+    expect(new Samples().cruising(...shorter(20_100))).toBeCloseTo(20_100, 3);
   });
 
   test("nothing but cruising tells: a queue elsewhere is no variation", () => {
@@ -257,8 +261,8 @@ describe("a probe", () => {
 
   test("tells whether the delay varies", () => {
     const samples = known(20_000);
-    expect(samples.probe([], [20_000, 40_000])).toBe(30_000);
-    expect(samples.probe([], [20_000, 22_000])).toBe(20_000);
+    expect(samples.probe([], [20_000, 52_000])).toBe(36_000);
+    expect(samples.probe([], [20_000, 48_000])).toBe(20_000);
   });
 
   test("without a sample leaves everything as it was, and is not repeated at once", () => {
