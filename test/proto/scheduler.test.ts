@@ -13,6 +13,10 @@ import type { PathStatus } from "../../src/share/status.ts";
 /** Bytes per second: 8 Mbit/s. */
 const RATE = 1_000_000;
 const RTT = 20 * MILLISECOND;
+/** Of a path that is slower, not alike: joins with a queue of 30 ms / 0.7 - 20 ms, 22.86 ms. */
+const SLOW = 2 * RTT;
+/** Paths of a metric are alike when the difference to the fastest is less: half of it below 4 ms. */
+const ALIKE_DIFFERENCE = 8 * MILLISECOND;
 /** How long it is judged what is sent: 250 ms while no round trip is above 125 ms. */
 const WINDOW = 250 * MILLISECOND;
 const STEP = 50 * MILLISECOND;
@@ -42,7 +46,9 @@ class Known implements Congestion {
 }
 
 interface Plan {
+  /** The smallest round-trip time, and the smoothed one if that is not the same. */
   readonly rtt?: number;
+  readonly srtt?: number;
   readonly rate?: number;
   readonly metric?: number;
   readonly spill?: boolean;
@@ -70,7 +76,8 @@ function makePath(id: number, plan: Plan): Path {
     { isUp: true, peerAliveAt: 0, onStatus: () => {}, onDoubt: () => {} },
   );
   path.status = "up";
-  path.recovery.rtt.srtt = plan.rtt ?? RTT;
+  path.recovery.rtt.min = plan.rtt ?? RTT;
+  path.recovery.rtt.srtt = plan.srtt ?? path.recovery.rtt.min;
   return path;
 }
 
@@ -113,6 +120,7 @@ class Bench {
   }
 
   setRtt(id: number, rtt: number): void {
+    this.paths[id]!.recovery.rtt.min = rtt;
     this.paths[id]!.recovery.rtt.srtt = rtt;
   }
 
@@ -126,8 +134,93 @@ function queue(micros: number, rate = RATE): number {
   return (rate * micros) / SECOND;
 }
 
+/** Enough for a path of the round trip SLOW to join, and just too little. */
+const LONG = queue(22.9 * MILLISECOND);
+const SHORT = queue(22.8 * MILLISECOND);
+
+describe("alike paths", () => {
+  test("carry together from the start, whatever is sent, and are never parked", () => {
+    const bench = new Bench([{}, { rtt: 27.9 * MILLISECOND }, { rtt: 24 * MILLISECOND }]);
+    expect(bench.carrying).toEqual([0, 1, 2]);
+    expect(bench.scheduler.joiningQueue).toBe(0);
+    for (const [rate, emptied] of [
+      [0, true],
+      [0.5, true],
+      [2.9, false],
+      [0.5, false],
+      [0.5, true],
+    ] as const) {
+      bench.send(20, rate * RATE, emptied);
+      expect(bench.carrying).toEqual([0, 1, 2]);
+      expect(bench.paths.map((path) => bench.reason(path.id))).toEqual([null, null, null]);
+    }
+    // They do not join either: none is left that could.
+    expect(bench.turn(queue(SECOND))).toBe(false);
+  });
+
+  test("carry while the others still search", () => {
+    const bench = new Bench([{}, {}]);
+    bench.known(0).searching = true;
+    bench.known(1).searching = true;
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0, 1]);
+  });
+
+  test("are those with half the difference below 4 ms, and of the lowest metric", () => {
+    const bench = new Bench([
+      {},
+      { rtt: 27.9 * MILLISECOND },
+      { rtt: 28 * MILLISECOND },
+      { metric: 10, spill: true },
+    ]);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.send(20, 0.5 * RATE);
+    expect(bench.carrying).toEqual([0, 1]);
+  });
+
+  test("are so by the smallest round-trip time, not by the smoothed one", () => {
+    const bench = new Bench([{ srtt: 5 * RTT }, {}, { rtt: SLOW, srtt: RTT }]);
+    expect(bench.carrying).toEqual([0, 1]);
+    expect(bench.order.map((path) => path.id)).toEqual([0, 1, 2]);
+  });
+
+  test("stay when a slower one beside them leaves", () => {
+    const bench = new Bench([{}, {}, { rtt: SLOW }]);
+    // Both count for the queue with which it joins.
+    expect(bench.turn(2 * SHORT)).toBe(false);
+    expect(bench.turn(2 * LONG)).toBe(true);
+    bench.send(20, 0);
+    expect(bench.carrying).toEqual([0, 1]);
+    expect(bench.reason(0)).toBeNull();
+    expect(bench.reason(1)).toBeNull();
+  });
+
+  test("one that was parked carries at once when it has become alike", () => {
+    const bench = new Bench([{}, { rtt: SLOW }]);
+    bench.turn(LONG);
+    bench.send(3, 0);
+    expect(bench.carrying).toEqual([0]);
+    expect(bench.reason(1)).toStartWith("parked for 2 s");
+    bench.setRtt(1, RTT);
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0, 1]);
+  });
+
+  test("one that no longer is goes on as if it had joined: leaves when needless, and may be parked", () => {
+    const bench = new Bench([{}, {}]);
+    bench.setRtt(0, 0.5 * RTT);
+    bench.turn(0);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.send(2, 0.5 * RATE);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.send(1, 0.5 * RATE);
+    expect(bench.carrying).toEqual([0]);
+    expect(bench.reason(1)).toStartWith("parked for 2 s");
+  });
+});
+
 describe("joining", () => {
-  test("at low load one path carries, the fastest, however many there are", () => {
+  test("at low load one path carries, the fastest, however many slower ones there are", () => {
     const bench = new Bench([{ rtt: 3 * RTT }, { rtt: RTT }, { rtt: 2 * RTT }]);
     expect(bench.carrying).toEqual([1]);
     bench.send(20, 0.5 * RATE);
@@ -144,59 +237,69 @@ describe("joining", () => {
     expect(bench.scheduler.joiningQueue).toBe(0);
   });
 
-  test("a burst of less than 4 ms stays; with more an equal path joins, and is told so at once", () => {
-    const bench = new Bench([{}, {}]);
-    expect(bench.scheduler.joiningQueue).toBe(4 * MILLISECOND);
-    expect(bench.turn(queue(3.9 * MILLISECOND))).toBe(false);
+  test("a burst of less than 1 ms stays; with more an equal path of a higher metric joins, and is told so at once", () => {
+    const bench = new Bench([{}, { metric: 10, spill: true }]);
+    expect(bench.scheduler.joiningQueue).toBe(1 * MILLISECOND);
+    expect(bench.turn(queue(0.9 * MILLISECOND))).toBe(false);
     expect(bench.carrying).toEqual([0]);
-    expect(bench.turn(queue(4 * MILLISECOND))).toBe(true);
+    expect(bench.turn(queue(1 * MILLISECOND))).toBe(true);
     expect(bench.carrying).toEqual([0, 1]);
     expect(bench.scheduler.joiningQueue).toBe(0);
     expect(bench.turn(queue(SECOND))).toBe(false);
   });
 
   test("nothing joins when nothing waits, not even while no rate is known", () => {
-    const bench = new Bench([{ rate: 0 }, {}]);
+    const bench = new Bench([{ rate: 0 }, { rtt: SLOW }]);
     expect(bench.turn(0)).toBe(false);
     expect(bench.turn(1)).toBe(true);
   });
 
   test("each joins by what all those that carry need for the queue", () => {
-    const bench = new Bench([{}, { rate: 2 * RATE }, {}, {}]);
-    bench.turn(queue(4 * MILLISECOND));
-    expect(bench.turn(queue(11.9 * MILLISECOND))).toBe(false);
-    expect(bench.turn(queue(12 * MILLISECOND))).toBe(true);
-    expect(bench.turn(queue(15.9 * MILLISECOND))).toBe(false);
-    expect(bench.turn(queue(16 * MILLISECOND))).toBe(true);
+    const bench = new Bench([{}, { rtt: SLOW, rate: 2 * RATE }, { rtt: SLOW }, { rtt: SLOW }]);
+    expect(bench.turn(SHORT)).toBe(false);
+    expect(bench.turn(LONG)).toBe(true);
+    expect(bench.turn(3 * SHORT)).toBe(false);
+    expect(bench.turn(3 * LONG)).toBe(true);
+    expect(bench.turn(4 * SHORT)).toBe(false);
+    expect(bench.turn(4 * LONG)).toBe(true);
     expect(bench.carrying).toEqual([0, 1, 2, 3]);
   });
 
-  // Round trip of the slower path, and the queue: (srtt + half the difference) / 0.7 - srtt.
+  // Round trip of the slower path, its metric, and the queue: (min + half the difference) / 0.7 - min.
   test.each([
-    [26, 4],
-    [40, 30 / 0.7 - 20],
-    [80, 50 / 0.7 - 20],
-    [620, 320 / 0.7 - 20],
-  ])("a path of %d ms beside one of 20 ms joins with a queue of %d ms", (rtt, wanted) => {
-    const bench = new Bench([{}, { rtt: rtt * MILLISECOND }]);
-    expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted * MILLISECOND, 3);
-    expect(bench.turn(queue((wanted - 0.1) * MILLISECOND))).toBe(false);
-    expect(bench.turn(queue((wanted + 0.1) * MILLISECOND))).toBe(true);
-  });
+    [26, 10, 1],
+    [27.9, 10, 1],
+    [28, 10, 24 / 0.7 - 20],
+    [28, 0, 24 / 0.7 - 20],
+    [40, 0, 30 / 0.7 - 20],
+    [80, 0, 50 / 0.7 - 20],
+    [620, 0, 320 / 0.7 - 20],
+  ])(
+    "a path of %d ms and metric %d beside one of 20 ms and 0 joins with a queue of %d ms",
+    (rtt, metric, wanted) => {
+      const bench = new Bench([
+        { srtt: 5 * RTT },
+        { rtt: rtt * MILLISECOND, srtt: SECOND, metric, spill: true },
+      ]);
+      expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted * MILLISECOND, 3);
+      expect(bench.turn(queue((wanted - 0.1) * MILLISECOND))).toBe(false);
+      expect(bench.turn(queue((wanted + 0.1) * MILLISECOND))).toBe(true);
+    },
+  );
 
-  test("a slower path does not join while one that carries still searches, an equal one does", () => {
+  test("a much slower path does not join while one that carries still searches, a less slow one does", () => {
     const slower = new Bench([{}, { rtt: 3 * RTT }]);
     slower.known(0).searching = true;
     expect(slower.turn(queue(SECOND))).toBe(false);
     slower.known(0).searching = false;
     expect(slower.turn(queue(SECOND))).toBe(true);
-    const equal = new Bench([{}, { rtt: 1.9 * RTT }]);
-    equal.known(0).searching = true;
-    expect(equal.turn(queue(SECOND))).toBe(true);
+    const less = new Bench([{}, { rtt: 1.9 * RTT }]);
+    less.known(0).searching = true;
+    expect(less.turn(queue(SECOND))).toBe(true);
   });
 
   test("one after the other, each looked at anew", () => {
-    const bench = new Bench([{}, {}, { rtt: 4 * RTT }]);
+    const bench = new Bench([{}, { rtt: 1.9 * RTT }, { rtt: 4 * RTT }]);
     bench.known(1).searching = true;
     expect(bench.turn(queue(SECOND))).toBe(true);
     expect(bench.turn(queue(SECOND))).toBe(false);
@@ -205,27 +308,27 @@ describe("joining", () => {
 });
 
 describe("leaving", () => {
-  /** Two equal paths that carry, and have for the two windows of grace. */
+  /** Two paths that carry, one slower, and have for the two windows of grace. */
   function both(): Bench {
-    const bench = new Bench([{}, {}]);
-    bench.turn(queue(4 * MILLISECOND));
+    const bench = new Bench([{}, { rtt: SLOW }]);
+    bench.turn(LONG);
     bench.send(3, 1.9 * RATE, false);
     expect(bench.carrying).toEqual([0, 1]);
     return bench;
   }
 
-  test("needless, but of use before: leaves without being parked, and joins again at once", () => {
+  test("with less than 0.85 of what the other carries needless, but of use before: leaves without being parked, and joins again at once", () => {
     const bench = both();
-    bench.send(1, 0.9 * RATE);
+    bench.send(1, 0.84 * RATE);
     expect(bench.carrying).toEqual([0]);
     expect(bench.reason(1)).toBeNull();
-    expect(bench.turn(queue(4 * MILLISECOND))).toBe(true);
+    expect(bench.turn(LONG)).toBe(true);
     expect(bench.carrying).toEqual([0, 1]);
   });
 
   test("stays while it is needed, or while something waits all the time", () => {
     const needed = both();
-    needed.send(20, 0.96 * RATE);
+    needed.send(20, 0.86 * RATE);
     expect(needed.carrying).toEqual([0, 1]);
     const full = both();
     full.send(20, 0.5 * RATE, false);
@@ -233,8 +336,8 @@ describe("leaving", () => {
   });
 
   test("has two windows of grace", () => {
-    const bench = new Bench([{}, {}]);
-    bench.turn(queue(4 * MILLISECOND));
+    const bench = new Bench([{}, { rtt: SLOW }]);
+    bench.turn(LONG);
     bench.send(2, 0);
     expect(bench.carrying).toEqual([0, 1]);
     bench.send(1, 0);
@@ -242,10 +345,10 @@ describe("leaving", () => {
   });
 
   test("each that joins has its own, and its own proof of use", () => {
-    const bench = new Bench([{}, {}, { rtt: 2 * RTT }]);
-    bench.turn(queue(4 * MILLISECOND));
+    const bench = new Bench([{}, { rtt: SLOW }, { rtt: 3 * RTT }]);
+    bench.turn(LONG);
     bench.send(4, 2.2 * RATE, false);
-    bench.turn(queue(46 * MILLISECOND));
+    expect(bench.turn(queue(2 * 37.2 * MILLISECOND))).toBe(true);
     bench.send(2, 0);
     expect(bench.carrying).toEqual([0, 1, 2]);
     bench.send(1, 0);
@@ -253,8 +356,8 @@ describe("leaving", () => {
     expect(bench.reason(2)).toStartWith("parked");
   });
 
-  test("a window is at least two round trips of the slowest that carries", () => {
-    const bench = new Bench([{}, { rtt: 400 * MILLISECOND }]);
+  test("a window is at least two smoothed round trips of the slowest that carries", () => {
+    const bench = new Bench([{}, { rtt: SLOW, srtt: 400 * MILLISECOND }]);
     expect(bench.turn(queue(SECOND))).toBe(true);
     // Three of 800 ms.
     bench.send(9, 0);
@@ -264,29 +367,26 @@ describe("leaving", () => {
   });
 
   test("the last that joined leaves first", () => {
-    const bench = new Bench([{}, {}, {}]);
-    bench.turn(queue(4 * MILLISECOND));
-    bench.turn(queue(8 * MILLISECOND));
+    const bench = new Bench([{}, { rtt: SLOW }, { rtt: SLOW }]);
+    bench.turn(LONG);
+    bench.turn(2 * LONG);
     bench.send(3, 2.9 * RATE, false);
     expect(bench.carrying).toEqual([0, 1, 2]);
-    bench.send(1, 1.8 * RATE);
+    bench.send(1, 1.69 * RATE);
     expect(bench.carrying).toEqual([0, 1]);
   });
 });
 
 describe("parking", () => {
-  /** Enough for a path of twice the round trip to join. */
-  const LONG = queue(23 * MILLISECOND);
-
   /** The second path is the slower. */
   function makeBench(): Bench {
-    return new Bench([{}, { rtt: 2 * RTT }]);
+    return new Bench([{}, { rtt: SLOW }]);
   }
 
   /** The second path joins and is of no use: leaves after three windows. */
   function fail(bench: Bench): void {
     expect(bench.turn(LONG)).toBe(true);
-    bench.send(3, 0.9 * RATE);
+    bench.send(3, 0.84 * RATE);
     expect(bench.carrying).toEqual([0]);
   }
 
@@ -333,13 +433,17 @@ describe("parking", () => {
   });
 
   test.each([
-    [27.9, false],
-    [28, true],
-  ])("a path of %d ms beside one of 20 ms, of no use: parked: %p", (rtt, parked) => {
-    const bench = new Bench([{}, { rtt: rtt * MILLISECOND }]);
-    fail(bench);
-    expect(bench.reason(1) !== null).toBe(parked);
-  });
+    [27.9, 10, false],
+    [28, 10, true],
+    [28, 0, true],
+  ])(
+    "a path of %d ms and metric %d beside one of 20 ms and 0, of no use: parked: %p",
+    (rtt, metric, parked) => {
+      const bench = new Bench([{}, { rtt: rtt * MILLISECOND, metric, spill: true }]);
+      fail(bench);
+      expect(bench.reason(1) !== null).toBe(parked);
+    },
+  );
 
   test("a parked path carries when it is the only one", () => {
     const bench = makeBench();
@@ -351,21 +455,36 @@ describe("parking", () => {
 });
 
 describe("the order", () => {
-  test("a path goes before another only if it is faster by more than a fifth", () => {
-    const bench = new Bench([{ rtt: 20 * MILLISECOND }, { rtt: 20 * MILLISECOND }]);
-    bench.setRtt(1, 16 * MILLISECOND);
-    bench.turn(0);
-    expect(bench.carrying).toEqual([0]);
-    bench.setRtt(1, 15.9 * MILLISECOND);
-    bench.turn(0);
-    expect(bench.carrying).toEqual([1]);
+  test("a path goes before another only if its smallest round-trip time is shorter by more than a fifth", () => {
+    const bench = new Bench([{}, {}]);
+    const ids = () => bench.order.map((path) => path.id);
+    const set = (id: number, rtt: number) => {
+      bench.paths[id]!.recovery.rtt.min = rtt * MILLISECOND;
+      bench.turn(0);
+      // Alike, whichever is first.
+      expect(bench.carrying).toEqual([0, 1]);
+    };
+    set(1, 16);
+    expect(ids()).toEqual([0, 1]);
+    set(1, 15.9);
+    expect(ids()).toEqual([1, 0]);
     // And back only by the same.
-    bench.setRtt(0, 12.8 * MILLISECOND);
+    set(0, 12.8);
+    expect(ids()).toEqual([1, 0]);
+    set(0, 12.7);
+    expect(ids()).toEqual([0, 1]);
+    // The smoothed one does not matter.
+    bench.paths[1]!.recovery.rtt.srtt = 1 * MILLISECOND;
+    bench.turn(0);
+    expect(ids()).toEqual([0, 1]);
+  });
+
+  test("of two that are not alike, the one that has become the faster carries instead", () => {
+    const bench = new Bench([{ rtt: SLOW }, { rtt: 2 * SLOW }]);
+    expect(bench.carrying).toEqual([0]);
+    bench.setRtt(1, 0.5 * SLOW);
     bench.turn(0);
     expect(bench.carrying).toEqual([1]);
-    bench.setRtt(0, 12.7 * MILLISECOND);
-    bench.turn(0);
-    expect(bench.carrying).toEqual([0]);
   });
 
   test("a path that goes down is replaced at once, and carries again when it is back", () => {
@@ -384,8 +503,9 @@ describe("the order", () => {
   });
 
   test("of two that carry one goes down: as many carry as before, while there are as many", () => {
-    const bench = new Bench([{}, {}, {}]);
-    bench.turn(queue(4 * MILLISECOND));
+    const bench = new Bench([{}, { rtt: SLOW }, { rtt: 2 * SLOW }]);
+    bench.turn(LONG);
+    expect(bench.carrying).toEqual([0, 1]);
     bench.paths[0]!.status = "down";
     bench.turn(0);
     expect(bench.carrying).toEqual([1, 2]);
@@ -409,11 +529,12 @@ describe("metric and spill", () => {
 
   test("with spill it joins by the same rule, after all of a lower metric", () => {
     const bench = new Bench([{ metric: 10, spill: true }, { rtt: 4 * RTT }, { metric: 5 }, {}]);
-    expect(bench.turn(queue(4 * MILLISECOND))).toBe(false);
+    expect(bench.carrying).toEqual([3]);
+    expect(bench.turn(queue(1 * MILLISECOND))).toBe(false);
     expect(bench.turn(queue(60 * MILLISECOND))).toBe(true);
     expect(bench.carrying).toEqual([1, 3]);
-    expect(bench.turn(2 * queue(3.9 * MILLISECOND))).toBe(false);
-    expect(bench.turn(2 * queue(4 * MILLISECOND))).toBe(true);
+    expect(bench.turn(2 * queue(0.9 * MILLISECOND))).toBe(false);
+    expect(bench.turn(2 * queue(1 * MILLISECOND))).toBe(true);
     expect(bench.carrying).toEqual([0, 1, 3]);
     expect(bench.turn(queue(10 * SECOND))).toBe(false);
   });
@@ -428,18 +549,22 @@ describe("metric and spill", () => {
 
   test("it leaves when it is needless", () => {
     const bench = new Bench([{}, { metric: 10, spill: true }]);
-    bench.turn(queue(4 * MILLISECOND));
+    expect(bench.turn(queue(1 * MILLISECOND))).toBe(true);
     bench.send(3, 1.9 * RATE, false);
-    bench.send(1, 0.5 * RATE);
+    bench.send(1, 0.86 * RATE);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.send(1, 0.84 * RATE);
     expect(bench.carrying).toEqual([0]);
   });
 });
 
-test("whatever happens: the best that may carry do, at least one if any is up, never one that is not", () => {
+test("whatever happens: the best that may carry do, all that are alike, at least one if any is up, never one that is not", () => {
   const id = fc.nat(5);
   const operation = fc.oneof(
     fc.record({ kind: fc.constant("status"), id, to: fc.constantFrom("joining", "up", "suspect", "down") }),
     fc.record({ kind: fc.constant("rtt"), id, to: fc.integer({ min: 100, max: SECOND }) }),
+    fc.record({ kind: fc.constant("srtt"), id, to: fc.integer({ min: 100, max: SECOND }) }),
+    fc.record({ kind: fc.constant("near"), id, to: fc.integer({ min: RTT - 10_000, max: RTT + 10_000 }) }),
     fc.record({ kind: fc.constant("rate"), id, to: fc.integer({ min: 0, max: 10 * RATE }) }),
     fc.record({ kind: fc.constant("searching"), id, to: fc.boolean() }),
     fc.record({ kind: fc.constant("metric"), id, to: fc.constantFrom(0, 0, 10) }),
@@ -454,7 +579,8 @@ test("whatever happens: the best that may carry do, at least one if any is up, n
       for (const [{ kind, id: any, to }, sent, waiting] of operations) {
         const path = bench.paths[any % count]!;
         if (kind === "status") path.status = to as PathStatus;
-        else if (kind === "rtt") path.recovery.rtt.srtt = to as number;
+        else if (kind === "rtt" || kind === "near") bench.setRtt(path.id, to as number);
+        else if (kind === "srtt") path.recovery.rtt.srtt = to as number;
         else if (kind === "rate") bench.known(path.id).rate = to as number;
         else if (kind === "searching") bench.known(path.id).searching = to as boolean;
         else if (kind === "metric") path.metric = to as number;
@@ -467,8 +593,13 @@ test("whatever happens: the best that may carry do, at least one if any is up, n
         bench.scheduler.onSent(sent);
         const joined = bench.scheduler.decide(bench.now, waiting);
         check(bench);
-        // By turns one may join, none that is parked, and one may leave.
-        expect(began.length).toBeLessThanOrEqual(Math.max(before, 1));
+        // By turns one may join, none that is parked, and one may leave; those that are alike do neither.
+        const alike = alikeOf(usableOf(bench));
+        expect(began.length).toBeLessThanOrEqual(Math.max(before, alike.length));
+        for (const { id: each, parking } of alike) {
+          expect(began).toContain(each);
+          expect(parking.lasts(bench.now)).toBe(parked[each]!);
+        }
         expect(Math.abs(bench.carrying.length - began.length)).toBeLessThanOrEqual(1);
         const fresh = bench.carrying.filter((each) => !began.includes(each));
         if (fresh.length > 0) expect(joined && waiting > 0 && !parked[fresh[0]!]).toBe(true);
@@ -478,11 +609,28 @@ test("whatever happens: the best that may carry do, at least one if any is up, n
   );
 });
 
-function check({ paths, order, carrying }: Bench): void {
-  const up = paths.filter((path) => path.status === "up");
+/** Those that may carry, best first. */
+function usableOf({ order }: Bench): Path[] {
+  const up = order.filter((path) => path.status === "up");
   const lowest = Math.min(...up.map((path) => path.metric));
-  const usable = order.filter((path) => path.status === "up" && (path.metric === lowest || path.spill));
-  expect(carrying.length).toBeGreaterThanOrEqual(Math.min(up.length, 1));
+  return up.filter((path) => path.metric === lowest || path.spill);
+}
+
+/** The best of them, and those that follow it and are as fast. */
+function alikeOf(usable: readonly Path[]): Path[] {
+  const first = usable[0];
+  const end = usable.findIndex(
+    ({ metric, recovery }) =>
+      metric !== first!.metric || recovery.rtt.min - first!.recovery.rtt.min >= ALIKE_DIFFERENCE,
+  );
+  return usable.slice(0, end < 0 ? usable.length : end);
+}
+
+function check(bench: Bench): void {
+  const { paths, order, carrying } = bench;
+  const usable = usableOf(bench);
+  expect(carrying.length).toBeGreaterThanOrEqual(Math.min(usable.length, 1));
+  expect(carrying.length).toBeGreaterThanOrEqual(alikeOf(usable).length);
   expect(carrying.toSorted()).toEqual(
     usable
       .slice(0, carrying.length)
