@@ -8,7 +8,6 @@
  *
  * Where it differs from the draft, and why, stands at the constant. Bytes, bytes per second, microseconds.
  */
-import { BaseRtt } from "./basertt.ts";
 import type { Congestion } from "./congestion.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
@@ -41,13 +40,6 @@ const PACING_MARGIN = 0.99;
 /** Startup ends when the rate has not grown by a quarter in three rounds. */
 const FULL_GROWTH = 1.25;
 const FULL_ROUNDS = 3;
-/**
- * ... nor for this long (not in the draft): where a radio's delay moves by tens of ms, three rounds may well show no growth,
- * and to stop then leaves a path at a tenth of its rate.
- */
-const FULL_TIME = 400 * MILLISECOND;
-/** The same while the sender has too little to send, but even that waits in the path. */
-const LIMITED_TIME = SECOND;
 /** Share of a round's bytes whose loss means a full queue. The draft says 2 %; cellular and Wi-Fi paths lose more at random. */
 const LOSS_THRESHOLD = 0.1;
 /**
@@ -61,7 +53,12 @@ const LOSS_BETA = 0.7;
 /** The draft waits 2 to 3 s between probes; a tunnel that is to follow a rate within seconds cannot. */
 const CRUISE_TIME = 800 * MILLISECOND;
 const CRUISE_ROUND_TRIPS = 3;
-/** The draft: so often the pipe is drained to see its least RTT, unless that was seen anyway. */
+/**
+ * Min RTT is forgotten after 10 s; every 5 s the pipe is drained to see it, unless it was seen anyway: a sample within
+ * 5 % of it will do, for a clock of microseconds shows hardly ever the very same.
+ */
+const MIN_RTT_LIFETIME = 10 * SECOND;
+const MIN_RTT_SLACK = 1.05;
 const PROBE_RTT_INTERVAL = 5 * SECOND;
 const PROBE_RTT_TIME = 200 * MILLISECOND;
 const PROBE_RTT_ROUNDS = 2;
@@ -80,11 +77,13 @@ const QUEUE_RTT = 2;
 export class Bbr implements Congestion {
   readonly name = "bbr";
   state: State = "startup";
+  minRtt = Number.POSITIVE_INFINITY;
   private readonly datagram: number;
-  private readonly base = new BaseRtt();
   // The greatest rate of this probing cycle and of the one before.
   private rateNow = 0;
   private rateBefore = 0;
+  private minRttAt = 0;
+  private probeRttMin = Number.POSITIVE_INFINITY;
   private probeRttEnd = 0;
   private stateSince = 0;
   private roundEnd = 0;
@@ -98,10 +97,6 @@ export class Bbr implements Congestion {
   private roundsInState = 0;
   private fullRate = 0;
   private fullRounds = 0;
-  private grownAt = 0;
-  /** Of startup's rounds that were limited by the sender: the rate, and when it last grew. */
-  private limitedRate = 0;
-  private limitedSince = 0;
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
@@ -113,22 +108,17 @@ export class Bbr implements Congestion {
     this.datagram = datagram;
   }
 
-  get searching(): boolean {
-    return !this.filled;
-  }
-
   /** The path's rate as known now; 0 before the first sample. */
   get rate(): number {
     return Math.max(this.rateNow, this.rateBefore);
   }
 
-  rateKnown(srtt: number): number {
-    return this.rate > 0 ? this.rate : (this.window * SECOND) / Math.max(srtt, MILLISECOND);
+  get searching(): boolean {
+    return !this.filled;
   }
 
-  /** Least round-trip time; Infinity before the first sample. */
-  get minRtt(): number {
-    return this.base.least;
+  rateKnown(srtt: number): number {
+    return this.rate > 0 ? this.rate : (this.window * SECOND) / Math.max(srtt, MILLISECOND);
   }
 
   get window(): number {
@@ -200,14 +190,9 @@ export class Bbr implements Congestion {
     }
   }
 
-  /** Rate times the round-trip time without a queue: the least in flight that fills the path. */
+  /** Rate times min RTT: the least in flight that fills the path. */
   private get pipe(): number {
-    return (this.rate * Math.min(this.emptyRtt, SECOND)) / SECOND;
-  }
-
-  /** Round-trip time that the path has on average without a queue. */
-  private get emptyRtt(): number {
-    return this.state === "drain" ? this.base.least : this.base.value;
+    return (this.rate * Math.min(this.minRtt, SECOND)) / SECOND;
   }
 
   /** The same with what acknowledgements need to arrive. */
@@ -224,9 +209,9 @@ export class Bbr implements Congestion {
     if (rtt <= 0) return;
     this.rtt = rtt;
     this.roundRtt = Math.min(this.roundRtt, rtt);
-    const cruisingSince = this.state === "cruise" ? this.stateSince : Number.POSITIVE_INFINITY;
-    if (this.state === "probeRtt") this.base.onProbeSample(now, rtt);
-    else this.base.onSample(now, rtt, !this.filled, cruisingSince);
+    if (this.state === "probeRtt") this.probeRttMin = Math.min(this.probeRttMin, rtt);
+    if (rtt < this.minRtt || now - this.minRttAt > MIN_RTT_LIFETIME) this.minRtt = rtt;
+    if (rtt <= this.minRtt * MIN_RTT_SLACK) this.minRttAt = now;
   }
 
   private learnRate(sample: RateSample): void {
@@ -242,9 +227,8 @@ export class Bbr implements Congestion {
     this.roundEnd = sample.delivered;
     this.roundsInState++;
     if (this.state === "up") this.judgeGrowth();
-    if (this.state === "startup") this.judgeStartup(now);
-    else if (this.state !== "drain" && this.overflows) this.onOverflow(now);
-    if (this.state === "probeRtt") this.base.onProbeRound();
+    if (this.state === "startup") this.judgeStartup();
+    else if (this.overflows) this.onOverflow(now);
     this.judgeSlowness(now);
     this.roundLost = 0;
     this.roundAcked = 0;
@@ -260,36 +244,18 @@ export class Bbr implements Congestion {
     return this.roundLost / this.datagram > (LOSS_THRESHOLD + LOSS_DEVIATIONS * deviation) * packets;
   }
 
-  /** With too little to send startup goes on, but not for ever if that little waits in the path. */
-  private judgeLimited(now: number): void {
-    if (this.rate >= this.limitedRate * FULL_GROWTH) {
-      this.limitedRate = this.rate;
-      this.limitedSince = now;
-    } else if (this.hasStandingQueue && now >= this.limitedSince + LIMITED_TIME) {
-      this.filled = true;
-    }
-  }
-
-  /** Even this round's least RTT was far more than the path's own, and not of a ping now and then: what is sent waits. */
-  private get hasStandingQueue(): boolean {
-    const loaded = this.roundAcked >= INITIAL_WINDOW_PACKETS * this.datagram;
-    return loaded && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
-  }
-
-  private judgeStartup(now: number): void {
+  private judgeStartup(): void {
     if (this.overflows) {
       this.fullRounds = FULL_ROUNDS;
     } else if (this.roundLimited) {
-      this.judgeLimited(now);
       return;
     } else if (this.rate >= this.fullRate * FULL_GROWTH) {
       this.fullRate = this.rate;
       this.fullRounds = 0;
-      this.grownAt = now;
     } else {
       this.fullRounds++;
     }
-    this.filled = this.fullRounds >= FULL_ROUNDS && (this.overflows || now >= this.grownAt + FULL_TIME);
+    this.filled = this.fullRounds >= FULL_ROUNDS;
   }
 
   /** Too much was lost: the path's queue is full, or its rate has dropped. */
@@ -308,7 +274,7 @@ export class Bbr implements Congestion {
     // While draining, less is sent than the path takes.
     if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.emptyRtt + ACK_BUDGET);
+    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
     if (this.slowRounds > 0 && queued) {
       this.forgetRate(this.roundRate);
       this.enterProbeRtt(now);
@@ -336,8 +302,7 @@ export class Bbr implements Congestion {
         if (this.filled) this.enter(now, "drain");
         return;
       case "drain":
-        if (this.inFlight > this.pipe && this.roundsInState < DRAIN_ROUNDS) return;
-        this.enter(now, "down");
+        if (this.inFlight <= this.pipe || this.roundsInState >= DRAIN_ROUNDS) this.enter(now, "down");
         return;
       case "down":
         if (this.inFlight <= this.pipe || elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME))
@@ -365,7 +330,7 @@ export class Bbr implements Congestion {
   /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
   private get hasQueued(): boolean {
     if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * this.pipe) return false;
-    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.emptyRtt;
+    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt;
   }
 
   /** Counts the rounds of probing upwards since the rate last grew. */
@@ -376,22 +341,19 @@ export class Bbr implements Congestion {
     this.fullRounds = 0;
   }
 
-  /**
-   * While probing upwards, the bound that an overflow has set is raised again, once it was reached. What is in flight when
-   * an acknowledgement has come says nothing of that: it may be of many packets.
-   */
+  /** While probing upwards, the bound that an overflow has set is raised again. */
   private raise(): void {
     if (this.mostInFlight >= this.inFlightHigh - this.datagram)
       this.inFlightHigh += this.datagram * Math.max(1, this.roundsInState);
   }
 
   private mayProbeRtt(now: number): void {
-    if (now - this.base.seenAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
+    if (now - this.minRttAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
   }
 
   private enterProbeRtt(now: number): void {
     this.probeRttEnd = 0;
-    this.base.startProbe();
+    this.probeRttMin = Number.POSITIVE_INFINITY;
     this.enter(now, "probeRtt");
   }
 
@@ -399,11 +361,11 @@ export class Bbr implements Congestion {
     if (this.probeRttEnd === 0) {
       if (this.inFlight > this.window) return;
       this.probeRttEnd = now + PROBE_RTT_TIME;
-      this.base.onDrained();
       return;
     }
     if (now < this.probeRttEnd || this.roundsInState < PROBE_RTT_ROUNDS) return;
-    this.base.endProbe(now);
+    if (Number.isFinite(this.probeRttMin)) this.minRtt = this.probeRttMin;
+    this.minRttAt = now;
     this.enter(now, this.filled ? "cruise" : "startup");
   }
 
@@ -411,12 +373,8 @@ export class Bbr implements Congestion {
     this.state = state;
     this.stateSince = now;
     this.roundsInState = 0;
-    if (state === "startup") {
-      this.fullRate = 0;
-      this.fullRounds = 0;
-      this.limitedRate = 0;
-    } else if (state === "up") {
-      this.fullRate = this.rate;
+    if (state === "startup" || state === "up") {
+      this.fullRate = state === "up" ? this.rate : 0;
       this.fullRounds = 0;
     } else if (state === "down") {
       // A probing cycle ends: rates are remembered over two of them.

@@ -22,8 +22,8 @@ const ALIKE = 4 * MILLISECOND;
 const BURST = MILLISECOND;
 /** A path is slower when its packets arrive later by more than this share of the fastest path's round trip. */
 const SLOWER = 0.5;
-/** What a loss leaves of a flow's window (RFC 9438's factor). */
-const AFTER_LOSS = 0.7;
+/** Half of what a loss takes from a flow's window (RFC 9438 leaves 0.7) is kept in hand. */
+const AFTER_LOSS = 0.85;
 /** What was sent is judged over so long, and over so many round trips of the slowest path that carries. */
 const WINDOW = 250 * MILLISECOND;
 const WINDOW_ROUND_TRIPS = 2;

@@ -13,7 +13,7 @@ import type { PathStatus } from "../../src/share/status.ts";
 /** Bytes per second: 8 Mbit/s. */
 const RATE = 1_000_000;
 const RTT = 20 * MILLISECOND;
-/** Of a path that is slower, not alike: joins with a queue of 30 ms / 0.7 - 20 ms, 22.86 ms. */
+/** Of a path that is slower, not alike: joins with a queue of 30 ms / 0.85 - 20 ms, 15.29 ms. */
 const SLOW = 2 * RTT;
 /** Paths of a metric are alike when the difference to the fastest is less: half of it below 4 ms. */
 const ALIKE_DIFFERENCE = 8 * MILLISECOND;
@@ -135,8 +135,8 @@ function queue(micros: number, rate = RATE): number {
 }
 
 /** Enough for a path of the round trip SLOW to join, and just too little. */
-const LONG = queue(22.9 * MILLISECOND);
-const SHORT = queue(22.8 * MILLISECOND);
+const LONG = queue(15.4 * MILLISECOND);
+const SHORT = queue(15.2 * MILLISECOND);
 
 describe("alike paths", () => {
   test("carry together from the start, whatever is sent, and are never parked", () => {
@@ -265,15 +265,15 @@ describe("joining", () => {
     expect(bench.carrying).toEqual([0, 1, 2, 3]);
   });
 
-  // Round trip of the slower path, its metric, and the queue: (min + half the difference) / 0.7 - min.
+  // Round trip of the slower path, its metric, and the queue: (min + half the difference) / 0.85 - min.
   test.each([
     [26, 10, 1],
     [27.9, 10, 1],
-    [28, 10, 24 / 0.7 - 20],
-    [28, 0, 24 / 0.7 - 20],
-    [40, 0, 30 / 0.7 - 20],
-    [80, 0, 50 / 0.7 - 20],
-    [620, 0, 320 / 0.7 - 20],
+    [28, 10, 24 / 0.85 - 20],
+    [28, 0, 24 / 0.85 - 20],
+    [40, 0, 30 / 0.85 - 20],
+    [80, 0, 50 / 0.85 - 20],
+    [620, 0, 320 / 0.85 - 20],
   ])(
     "a path of %d ms and metric %d beside one of 20 ms and 0 joins with a queue of %d ms",
     (rtt, metric, wanted) => {
