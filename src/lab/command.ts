@@ -30,8 +30,13 @@ export interface LineOptions {
   queueMs?: number | null;
   queueBytes?: number | null;
   cut?: boolean;
-  /** A file of delivery opportunities (lab/trace.ts), may be gzip; it takes the rate's place. null = none. */
+  /**
+   * A file of delivery opportunities (lab/trace.ts), may be gzip; it takes the rate's place and begins when it is set,
+   * also when it was set before. null = none.
+   */
   trace?: string | null;
+  /** With `trace`: begins so long after its start. */
+  traceFromMs?: number;
 }
 
 export type EmulatorCommand =
@@ -70,7 +75,7 @@ const NUMBERS = [
   ["queueBytes", "queueBytes", 1, true],
 ] as const;
 
-const KNOWN: readonly string[] = [...NUMBERS.map(([name]) => name), ...SHARES, "cut", "trace"];
+const KNOWN: readonly string[] = [...NUMBERS.map(([name]) => name), ...SHARES, "cut", "trace", "traceFromMs"];
 
 /** Reads one line. A string says what is wrong with it. */
 export function parseCommand(line: string): EmulatorCommand | string {
@@ -108,6 +113,11 @@ export function wrongOptions(set: unknown): string | null {
   if (set.cut !== undefined && typeof set.cut !== "boolean") return "cut must be true or false";
   if (set.trace !== undefined && set.trace !== null && typeof set.trace !== "string")
     return "trace must be a file's path";
+  const from = set.traceFromMs;
+  if (from === undefined) return null;
+  if (typeof set.trace !== "string") return "traceFromMs goes with a trace";
+  if (typeof from !== "number" || !(from >= 0) || from > 1e12)
+    return "traceFromMs must be a number, 0 or more";
   return null;
 }
 

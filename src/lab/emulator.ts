@@ -7,9 +7,7 @@
  * It makes the interfaces `line0n`, `line0f`, `line1n`, ... in its own network namespace, says {"ready":true} on standard
  * output, and obeys commands (lab/command.ts) on standard input until that closes; the interfaces vanish with it.
  */
-import { readFileSync } from "node:fs";
 import { setPriority } from "node:os";
-import { gunzipSync } from "node:zlib";
 import { libc } from "../sys/libc.ts";
 import { at, nativeBlock } from "../sys/memory.ts";
 import { Poller } from "../sys/poll.ts";
@@ -27,7 +25,7 @@ import { Line } from "./line.ts";
 import { SLOT_BYTES, SlotPool } from "./pool.ts";
 import { type Random, seededRandom } from "./random.ts";
 import { say } from "./say.ts";
-import { parseTrace } from "./trace.ts";
+import { readTrace, traceFrom } from "./trace.ts";
 
 /** Packets read from one interface before the others have their turn and due packets are delivered. */
 const READ_BURST = 64;
@@ -187,7 +185,7 @@ class Emulator {
     const path = this.paths[command.path];
     if (path === undefined) return { error: `no path ${command.path}` };
     try {
-      const settings = lineSettings(command.set, readTrace(command.set));
+      const settings = lineSettings(command.set, traceOf(command.set));
       const directions: Direction[] = command.direction === null ? ["up", "down"] : [command.direction];
       for (const direction of directions) path[direction].line.set(micros(), settings);
       return { ok: true };
@@ -211,10 +209,9 @@ function micros(): number {
   return Bun.nanoseconds() / 1000;
 }
 
-function readTrace({ trace }: LineOptions): Float64Array | null {
+function traceOf({ trace, traceFromMs = 0 }: LineOptions): Float64Array | null {
   if (trace === undefined || trace === null) return null;
-  const content = readFileSync(trace);
-  return parseTrace((trace.endsWith(".gz") ? gunzipSync(content) : content).toString("latin1"));
+  return traceFrom(readTrace(trace), traceFromMs * 1000);
 }
 
 /**

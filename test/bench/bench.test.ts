@@ -5,13 +5,14 @@ import type { FlowRecord, ProbeRecord } from "../../src/lab/record.ts";
 import type { StatusReport } from "../../src/share/status.ts";
 import { judgePhases, SCENARIOS } from "./adapt.ts";
 import { binRates, rateBetween, timeTo } from "./bins.ts";
-import { judge, lostBetween } from "./failover.ts";
+import { judge as judgeFailover, lostBetween } from "./failover.ts";
 import { bestPath, deliverableMbit, differentPaths, limitMbit } from "./limit.ts";
 import { chosen, parseOptions, UsageError } from "./options.ts";
 import { countPackets, kernelCounter, packetsBetween } from "./packets.ts";
 import { PLANS } from "./plans.ts";
 import { type Figures, type Flow, reportProfiles } from "./profiletable.ts";
 import { percentile, showSummary, summarize, summarizeEach } from "./sample.ts";
+import { judge } from "./traces.ts";
 
 describe("options", () => {
   test("of nothing are those of throughput", () => {
@@ -22,6 +23,18 @@ describe("options", () => {
     expect(parseOptions(["profiles"])).toMatchObject({ seconds: 8, repeats: 3, ...both });
     expect(parseOptions(["profiles", "--repeats", "1"]).seconds).toBe(3);
     expect(parseOptions(["profiles", "--repeats", "1", "--seconds", "9"]).seconds).toBe(9);
+  });
+  test("of traces and fairness: lines as long as radio links and modems have them", () => {
+    expect(parseOptions(["traces"])).toMatchObject({ traces: [], offset: 0, delayMs: 20, queuesMs: [1000] });
+    expect(parseOptions(["fairness"])).toMatchObject({ queuesMs: [50, 200], beside: ["cubic", "bbr"] });
+    const words = "traces --trace a:b --trace c --offset 9 --delay 5 --queue 30 --queue 40 --beside bbr";
+    expect(parseOptions(words.split(" "))).toMatchObject({
+      traces: ["a:b", "c"],
+      offset: 9,
+      delayMs: 5,
+      queuesMs: [30, 40],
+      beside: ["bbr"],
+    });
   });
   test("are taken as given", () => {
     const words = "adapt --json --inner bbr --directions down --profile a --profile b --quic bin --plain";
@@ -34,18 +47,26 @@ describe("options", () => {
       directions: ["down"],
       profiles: ["a", "b"],
       plain: true,
+      traces: [],
+      offset: 0,
+      delayMs: 20,
+      queuesMs: [],
+      beside: ["cubic", "bbr"],
       quicSeconds: 60,
       quic: "bin",
     });
   });
   const wrong: [words: string, message: string][] = [
-    ["speed", 'no benchmark "speed": there are throughput, profiles, failover, adapt'],
+    ["speed", 'no benchmark "speed": there are throughput, profiles, failover, adapt, traces, fairness'],
     ["adapt failover", "one benchmark at a time"],
     ["--repeats 0", '--repeats is a number from 1 to 100, not "0"'],
     ["--repeats 1.5", "--repeats is a whole number"],
     ["--seconds 601", '--seconds is a number from 2 to 600, not "601"'],
     ["--seconds x", '--seconds is a number from 2 to 600, not "x"'],
     ["--seconds=", '--seconds is a number from 2 to 600, not ""'],
+    ["--queue 0", '--queue is a number from 1 to 10000, not "0"'],
+    ["--delay 2001", '--delay is a number from 0 to 2000, not "2001"'],
+    ["--beside reno", 'no --beside value "reno": there are cubic, bbr, both'],
     ["--inner vegas", 'no --inner value "vegas": there are cubic, bbr, both'],
     ["--directions left", 'no --directions value "left": there are up, down, both'],
     ["--fast", "Unknown option '--fast'"],
@@ -87,6 +108,14 @@ describe("limit", () => {
   test("of paths that are alike only the first is measured", () => {
     expect(differentPaths([fast, { mbit: 1, delayMs: 1 }, fast, { ...fast }])).toEqual([0, 1]);
   });
+});
+
+test("over recorded links, the share is of all alone, the ping's p95 beside that of the better one alone", () => {
+  const run = (mbit: number, p95: number) => ({ mbit, p50: 0, p95, unanswered: 0, lateMs: 0 });
+  const kind = { inner: "cubic", direction: "up", queueMs: 1000, from: [0, 0], carriable: [0, 0] } as const;
+  const judged = judge({ ...kind, alone: [run(2, 50), run(6, 400)], all: run(6, 200) });
+  expect(judged.share).toBeCloseTo(0.75);
+  expect(judged.p95ToBetter).toBeCloseTo(0.5);
 });
 
 /** 100 ms reports of a flow of so many Mbit/s per report, as a sink gives them. */
@@ -175,7 +204,7 @@ function recordOf(rates: readonly number[], happened: readonly number[]): FlowRe
 test("failover: each return is measured against the rate before its own path went", () => {
   // 90 before; cut at 5 s; back at 8 s and full after 1 s; only 60 before the interface goes at 13 s; back at 16 s.
   const rates = ramp([90, 50], [40, 30], [40, 10], [90, 10], [60, 30], [40, 30], [60, 20]);
-  const events = judge(recordOf(rates, [5000, 8000, 13_000, 16_000]));
+  const events = judgeFailover(recordOf(rates, [5000, 8000, 13_000, 16_000]));
   expect(events.map(({ before }) => Math.round(before))).toEqual([90, 90, 60, 60]);
   expect(events.map(({ mbit }) => Math.round(mbit))).toEqual([40, 62, 40, 60]);
   expect(events.map(({ gapUp, gapDown }) => [gapUp, gapDown])).toEqual([

@@ -1,7 +1,7 @@
-/** One TCP flow by iperf3 from client to server or back. */
+/** One TCP flow by iperf3 from client to server or back, or between two other namespaces. */
 import type { Direction } from "../../src/lab/command.ts";
 import { LabError } from "../../src/lab/failure.ts";
-import { ADDRESSES } from "../../src/lab/namespaces.ts";
+import { ADDRESSES, type Namespace } from "../../src/lab/namespaces.ts";
 import type { LabProcess } from "../../src/lab/process.ts";
 import type { Lab } from "../../src/lab/topology.ts";
 import type { Congestion } from "./options.ts";
@@ -18,7 +18,21 @@ export interface IperfOptions {
   readonly warmUp: number;
   /** Null: the kernel's own choice. */
   readonly congestion: Congestion | null;
+  /** Default: client and server. */
+  readonly ends?: IperfEnds;
 }
+
+export interface IperfEnds {
+  readonly client: Namespace;
+  readonly server: Namespace;
+  readonly serverAddress: string;
+}
+
+const BEHIND_PORTALS: IperfEnds = {
+  client: "client",
+  server: "server",
+  serverAddress: ADDRESSES.server[4],
+};
 
 interface Report {
   end: {
@@ -31,7 +45,7 @@ interface Report {
 /** Mbit/s that arrived. */
 export async function iperf(lab: Lab, options: IperfOptions): Promise<number> {
   const port = String(nextPort++);
-  const server = await startServer(lab, port);
+  const server = await startServer(lab, options.ends ?? BEHIND_PORTALS, port);
   try {
     return await runClient(lab, port, options);
   } finally {
@@ -39,22 +53,22 @@ export async function iperf(lab: Lab, options: IperfOptions): Promise<number> {
   }
 }
 
-async function startServer(lab: Lab, port: string): Promise<LabProcess> {
-  const server = lab.spawn("server", ["iperf3", "--server", "--one-off", "--port", port]);
+async function startServer(lab: Lab, ends: IperfEnds, port: string): Promise<LabProcess> {
+  const server = lab.spawn(ends.server, ["iperf3", "--server", "--one-off", "--port", port]);
   await lab.waitFor("iperf3 to listen", START_SECONDS, async () => {
     if (!server.running) throw server.failure(await server.exited);
-    return (await lab.exec("server", ["ss", "-Hltn", "sport", "=", port])).stdout !== "";
+    return (await lab.exec(ends.server, ["ss", "-Hltn", "sport", "=", port])).stdout !== "";
   });
   return server;
 }
 
 async function runClient(lab: Lab, port: string, options: IperfOptions): Promise<number> {
-  const { direction, seconds, warmUp, congestion } = options;
-  const argv = ["iperf3", "--json", "--client", ADDRESSES.server[4], "--port", port];
+  const { direction, seconds, warmUp, congestion, ends = BEHIND_PORTALS } = options;
+  const argv = ["iperf3", "--json", "--client", ends.serverAddress, "--port", port];
   argv.push("--time", String(seconds), "--omit", String(warmUp));
   if (direction === "down") argv.push("--reverse");
   if (congestion !== null) argv.push("--congestion", congestion);
-  const { code, stdout, stderr } = await lab.exec("client", argv);
+  const { code, stdout, stderr } = await lab.exec(ends.client, argv);
   const { end, error } = parse(stdout);
   if (code !== 0 || end?.sum_received === undefined)
     throw new LabError(`iperf3: ${error ?? (stderr.trim() || "ended without a result")}`);

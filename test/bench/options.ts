@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import type { Direction } from "../../src/lab/command.ts";
 
-export const NAMES = ["throughput", "profiles", "failover", "adapt"] as const;
+export const NAMES = ["throughput", "profiles", "failover", "adapt", "traces", "fairness"] as const;
 export type BenchName = (typeof NAMES)[number];
 
 /** The words make no sense; the message says what to write instead. */
@@ -24,6 +24,16 @@ export interface Options {
   readonly profiles: readonly string[];
   /** Also the same over one path of the sum of the rates, without portal (adapt). */
   readonly plain: boolean;
+  /** `UP:DOWN` files of delivery opportunities, one for each path (traces). */
+  readonly traces: readonly string[];
+  /** Seconds from their start at which measuring begins (traces). */
+  readonly offset: number;
+  /** One way (traces, fairness). */
+  readonly delayMs: number;
+  /** Longest waits in the lines' queues, each measured by itself (traces, fairness). */
+  readonly queuesMs: readonly number[];
+  /** Congestion control of the plain flow (fairness). */
+  readonly beside: readonly Congestion[];
   /** A QUIC download ends after so long, finished or not. */
   readonly quicSeconds: number;
   /** Folder of the QUIC programs; null: looked for where programs are. */
@@ -36,6 +46,7 @@ interface Defaults {
   /** With --repeats 1, which is for a first look. */
   readonly briefSeconds: number;
   readonly inner: readonly Congestion[];
+  readonly queuesMs?: readonly number[];
 }
 
 const DEFAULTS: Readonly<Record<BenchName, Defaults>> = {
@@ -43,6 +54,8 @@ const DEFAULTS: Readonly<Record<BenchName, Defaults>> = {
   profiles: { seconds: 8, briefSeconds: 3, inner: CONGESTIONS },
   failover: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   adapt: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
+  traces: { seconds: 20, briefSeconds: 20, inner: ["cubic"], queuesMs: [1000] },
+  fairness: { seconds: 20, briefSeconds: 15, inner: ["cubic"], queuesMs: [50, 200] },
 };
 
 const DIRECTIONS = ["up", "down"] as const;
@@ -50,6 +63,10 @@ const QUIC_SECONDS = 60;
 const BRIEF_QUIC_SECONDS = 3;
 const MOST_SECONDS = 600;
 const MOST_REPEATS = 100;
+const DELAY_MS = 20;
+const MOST_DELAY_MS = 2000;
+const MOST_QUEUE_MS = 10_000;
+const MOST_OFFSET = 100_000;
 
 /** Throws a UsageError. */
 export function parseOptions(words: readonly string[]): Options {
@@ -69,6 +86,12 @@ export function parseOptions(words: readonly string[]): Options {
     directions: listed("--directions", values.directions ?? "both", DIRECTIONS),
     profiles: values.profile ?? [],
     plain: values.plain ?? false,
+    traces: values.trace ?? [],
+    offset: number("--offset", values.offset, 0, 0, MOST_OFFSET),
+    delayMs: number("--delay", values.delay, DELAY_MS, 0, MOST_DELAY_MS),
+    queuesMs:
+      values.queue?.map((text) => number("--queue", text, 0, 1, MOST_QUEUE_MS)) ?? defaults.queuesMs ?? [],
+    beside: listed("--beside", values.beside ?? "both", CONGESTIONS),
     quicSeconds: repeats === 1 ? BRIEF_QUIC_SECONDS : QUIC_SECONDS,
     quic: values.quic ?? null,
   };
@@ -87,6 +110,11 @@ function parse(words: readonly string[]) {
         directions: { type: "string" },
         profile: { type: "string", multiple: true },
         plain: { type: "boolean" },
+        trace: { type: "string", multiple: true },
+        offset: { type: "string" },
+        delay: { type: "string" },
+        queue: { type: "string", multiple: true },
+        beside: { type: "string" },
         quic: { type: "string" },
       },
     });

@@ -6,28 +6,45 @@
  *     profiles     one flow over several paths, beside the best of them alone and the limit
  *     failover     a path is cut and comes back, its interface goes down and comes back
  *     adapt        rates of paths change
+ *     traces       one flow over recorded links, beside each of them alone
+ *     fairness     a plain flow beside portal's on one line of 20 Mbit/s
  *
  *     --json              the figures as one object
  *     --repeats N         default 3; 1 is for a first look, and shortens the flows of `profiles`
- *     --seconds N         length of each flow (throughput, profiles) or phase (failover, adapt)
+ *     --seconds N         length of each flow, or of each phase (failover, adapt)
  *     --directions D      up, down or both
  *     --inner C           congestion control of the flow: cubic, bbr or both
  *     --profile NAME      only this profile (profiles) or scenario (adapt); may be given several times
  *     --plain             also over one path of the sum of the rates, without portal (adapt)
+ *     --trace UP:DOWN     a path: files of delivery opportunities as in src/lab/trace.ts, of either direction, or one for
+ *                         both; gzip when they end in .gz; given once for every path (traces)
+ *     --offset SECONDS    where in them to begin; every repeat takes the stretch after the last one's (traces)
+ *     --delay MS          one way, default 20 (traces, fairness)
+ *     --queue MS          in front of each line; may be given several times; default 1000 (traces), 50 and 200 (fairness)
+ *     --beside C          congestion control of the plain flow: cubic, bbr or both (fairness)
  *     --quic FOLDER       where the QUIC programs are (profiles; see quic.ts)
  */
 import { enterLab, insideLab } from "../../src/lab/enter.ts";
 import { LabError } from "../../src/lab/failure.ts";
 import { adapt } from "./adapt.ts";
 import { failover } from "./failover.ts";
+import { fairness } from "./fairness.ts";
 import { type BenchName, type Options, parseOptions, UsageError } from "./options.ts";
 import { profiles } from "./profiles.ts";
 import type { BenchResult, Say } from "./result.ts";
 import { throughput } from "./throughput.ts";
+import { traces } from "./traces.ts";
 import { takePriority } from "./turn.ts";
 
 type Benchmark = (options: Options, say: Say) => Promise<BenchResult>;
-const BENCHMARKS: Readonly<Record<BenchName, Benchmark>> = { throughput, profiles, failover, adapt };
+const BENCHMARKS: Readonly<Record<BenchName, Benchmark>> = {
+  throughput,
+  profiles,
+  failover,
+  adapt,
+  traces,
+  fairness,
+};
 
 const FAILED = 1;
 const WRONG_USE = 2;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseTrace } from "../../src/lab/trace.ts";
+import { parseTrace, traceFrom } from "../../src/lab/trace.ts";
 
 test("a trace is milliseconds, one opportunity a line", () => {
   expect([...parseTrace("0\n0\n7\r\n12\n")]).toEqual([0, 0, 7000, 12_000]);
@@ -33,4 +33,12 @@ test("any text is a trace or a RangeError", () => {
       }
     }),
   );
+});
+
+test("a trace goes on from any moment, and from its end again", () => {
+  const trace = parseTrace("1\n1\n4\n9\n10\n");
+  expect([...traceFrom(trace, 0)]).toEqual([...trace]);
+  expect([...traceFrom(trace, 4000)]).toEqual([0, 5000, 6000, 7000, 7000]);
+  expect([...traceFrom(trace, 6000)]).toEqual([3000, 4000, 5000, 5000, 8000]);
+  expect([...traceFrom(trace, 24_000)]).toEqual([0, 5000, 6000, 7000, 7000]);
 });

@@ -41,6 +41,8 @@ describe("a command", () => {
     ['{"path":0,"set":{"loss":2}}', "loss must be a share, 0 to 1"],
     ['{"path":0,"set":{"cut":1}}', "cut must be true or false"],
     ['{"path":0,"set":{"trace":5}}', "trace must be a file's path"],
+    ['{"path":0,"set":{"traceFromMs":5}}', "traceFromMs goes with a trace"],
+    ['{"path":0,"set":{"trace":"a","traceFromMs":-1}}', "traceFromMs must be a number, 0 or more"],
   ])("%s is refused: %s", (line, message) => {
     expect(parseCommand(line)).toBe(message);
   });
@@ -66,6 +68,7 @@ describe("a command", () => {
       loss: 0.01,
       cut: false,
       trace: "file",
+      traceFromMs: 5,
     };
     expect(wrongOptions(options)).toBeNull();
     expect(lineSettings(options, trace)).toEqual({
