@@ -140,7 +140,7 @@ export class Outbound {
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     session.scheduler.begin();
-    session.setHoldBounds();
+    session.setWaits();
     session.resequencer.onTimeout(now);
     for (let more = true; more; ) {
       this.refill(session, now);

@@ -122,8 +122,11 @@ export class Session implements Company {
     for (let i = 0; i < this.order.length; i++) this.order[i]!.onAlone(now);
   }
 
-  /** Lets the resequencer wait as long as the slowest path and a retransmission may take, and no longer. */
-  setHoldBounds(): void {
+  /**
+   * Lets the resequencer wait as long as the slowest path and a retransmission may take, and no longer; and a flow's queue
+   * stand for as long as the paths in use need it.
+   */
+  setWaits(): void {
     let slowest = 0;
     let latest = 0;
     let carriesLatest = 0;
