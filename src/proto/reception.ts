@@ -106,18 +106,16 @@ export class Reception {
     const lowest = this.window.lowest;
     view.setUint32(offset, largest >>> 0);
     view.setUint16(offset + 4, Math.min(Math.floor((now - this.largestAt) / ACK_DELAY_UNIT), MAX_FIELD));
-    let at = largest - 1;
-    while (at >= lowest && this.window.has(at)) at--;
+    let at = this.window.down(largest - 1, false);
     view.setUint16(offset + 8, Math.min(largest - 1 - at, MAX_FIELD));
     let end = offset + ACK_HEADER_BYTES;
     const limit = offset + room - ACK_RANGE_BYTES;
     let ranges = 0;
     while (ranges < MAX_ACK_RANGES && end <= limit && at >= lowest) {
       const gapTop = at;
-      while (at >= lowest && !this.window.has(at)) at--;
-      if (at < lowest) break;
-      const top = at;
-      while (at >= lowest && this.window.has(at)) at--;
+      const top = this.window.down(at, true);
+      if (top < lowest) break;
+      at = this.window.down(top, false);
       view.setUint16(end, gapTop - top);
       view.setUint16(end + 2, top - at);
       end += ACK_RANGE_BYTES;

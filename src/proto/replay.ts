@@ -30,15 +30,14 @@ export class ReplayWindow {
 
   /** Marks an authentic packet number for which `check` says fresh. */
   accept(packetNumber: number): void {
-    const count = this.words.length;
     if (packetNumber > this.largest) {
       const from = Math.floor(this.largest / WORD);
       const to = Math.floor(packetNumber / WORD);
-      const clear = Math.min(to - from, count);
-      for (let i = 0; i < clear; i++) this.words[(to - i) % count] = 0;
+      const clear = Math.min(to - from, this.words.length);
+      for (let i = 0; i < clear; i++) this.words[this.index(to - i)] = 0;
       this.largest = packetNumber;
     }
-    this.words[Math.floor(packetNumber / WORD) % count]! |= 1 << (packetNumber % WORD);
+    this.words[this.index(Math.floor(packetNumber / WORD))]! |= 1 << packetNumber;
   }
 
   /** True when this packet number, inside the window, was accepted. */
@@ -56,9 +55,28 @@ export class ReplayWindow {
     return Math.max(0, this.largest - this.span + 1);
   }
 
+  /**
+   * The lower end of a run: going down from `from`, the first packet number that was accepted (or, with `accepted` false,
+   * that was not). One below `lowest` when there is none. Looks at whole words.
+   */
+  down(from: number, accepted: boolean): number {
+    const { lowest } = this;
+    for (let at = from; at >= lowest; ) {
+      const word = this.words[this.index(Math.floor(at / WORD))]!;
+      // The bits of interest, `at` itself topmost.
+      const wanted = (accepted ? word : ~word) << (WORD - 1 - (at & (WORD - 1)));
+      if (wanted !== 0) return Math.max(at - Math.clz32(wanted), lowest - 1);
+      at = Math.floor(at / WORD) * WORD - 1;
+    }
+    return lowest - 1;
+  }
+
   private bit(packetNumber: number): boolean {
-    return (
-      ((this.words[Math.floor(packetNumber / WORD) % this.words.length]! >>> (packetNumber % WORD)) & 1) === 1
-    );
+    return ((this.words[this.index(Math.floor(packetNumber / WORD))]! >>> packetNumber) & 1) === 1;
+  }
+
+  /** Where a word of the packet numbers' bits lies. By mask: a remainder of floating-point numbers costs ten times as much. */
+  private index(word: number): number {
+    return word & (this.words.length - 1);
   }
 }

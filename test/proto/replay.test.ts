@@ -97,6 +97,11 @@ describe("beside a slow model", () => {
             expect(window.lowest).toBe(Math.max(0, model.largest - remembered(size) + 1));
             for (let at = newest - size - 2; at <= newest + 2; at += 7)
               expect(window.has(at)).toBe(model.has(at));
+            for (const accepted of [true, false]) {
+              let end = number;
+              while (end >= window.lowest && model.has(end) !== accepted) end--;
+              expect(window.down(number, accepted)).toBe(Math.max(end, window.lowest - 1));
+            }
           }
         },
       ),
