@@ -74,6 +74,11 @@ const SLOW_SHARE = 0.75;
 /** One round suffices when its least RTT is so many times the known one: a queue stands, or the way has become longer. */
 const QUEUE_RTT = 2;
 
+/** Rounds after which the burst of the stretch before is forgotten: bursts are remembered for one to two such stretches. */
+const BURST_ROUNDS = 10;
+/** No burst counts for more than this much time's worth (Linux: 100 ms). */
+const BURST_LONGEST = 150 * MILLISECOND;
+
 export class Bbr implements Congestion {
   readonly name = "bbr";
   state: State = "startup";
@@ -100,6 +105,12 @@ export class Bbr implements Congestion {
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
+  /** Acknowledged since `burstSince`, and the most by which that was ahead of the known rate: in this stretch of rounds, in the one before. */
+  private burstAcked = 0;
+  private burstSince = 0;
+  private burstNow = 0;
+  private burstBefore = 0;
+  private burstRounds = 0;
   /** Most in flight since the last acknowledgement. */
   private mostInFlight = 0;
 
@@ -125,7 +136,8 @@ export class Bbr implements Congestion {
     const least = 4 * this.datagram;
     if (this.rate === 0) return INITIAL_WINDOW_PACKETS * this.datagram;
     if (this.state === "probeRtt") return Math.max(PROBE_RTT_GAIN * this.product, least);
-    const window = WINDOW_GAIN * this.product + 3 * this.datagram;
+    const gain = this.state === "up" ? UP_GAIN : 1;
+    const window = gain * (WINDOW_GAIN * this.product + this.burst) + 3 * this.datagram;
     return Math.max(
       Math.min(window, this.inFlightHigh),
       this.filled ? least : INITIAL_WINDOW_PACKETS * this.datagram,
@@ -165,6 +177,7 @@ export class Bbr implements Congestion {
     this.roundAcked += sample.acked;
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
+    this.learnBurst(now, sample.acked);
     // Each round trip of startup doubles what is lost: not even one more.
     if (this.state === "startup" && this.roundLost >= OVERFLOW_PACKETS * this.datagram && this.overflows)
       this.filled = true;
@@ -202,7 +215,7 @@ export class Bbr implements Congestion {
 
   /** More in flight than this is a queue: not packets in bursts, nor timers that are late. */
   private get pipeAndSlack(): number {
-    return QUEUE_SHARE * this.pipe + 2 * this.datagram + (this.rate * MILLISECOND) / SECOND;
+    return QUEUE_SHARE * this.pipe + 2 * this.datagram + (this.rate * MILLISECOND) / SECOND + this.burst;
   }
 
   private learnRtt(now: number, rtt: number): void {
@@ -223,9 +236,31 @@ export class Bbr implements Congestion {
     if (!sample.appLimited) this.roundLimited = false;
   }
 
+  /** Where acknowledgements come in bursts with silence in between, so much more must be in flight to outlast the silence. */
+  private get burst(): number {
+    return Math.max(this.burstNow, this.burstBefore);
+  }
+
+  private learnBurst(now: number, acked: number): void {
+    const expected = (this.rate * (now - this.burstSince)) / SECOND;
+    if (this.burstAcked <= expected) {
+      this.burstSince = now;
+      this.burstAcked = acked;
+      return;
+    }
+    this.burstAcked += acked;
+    const ahead = Math.min(this.burstAcked - expected, (this.rate * BURST_LONGEST) / SECOND);
+    this.burstNow = Math.max(this.burstNow, ahead);
+  }
+
   private endRound(now: number, sample: RateSample): void {
     this.roundEnd = sample.delivered;
     this.roundsInState++;
+    if (++this.burstRounds >= BURST_ROUNDS) {
+      this.burstRounds = 0;
+      this.burstBefore = this.burstNow;
+      this.burstNow = 0;
+    }
     if (this.state === "up") this.judgeGrowth();
     if (this.state === "startup") this.judgeStartup();
     else if (this.overflows) this.onOverflow(now);
@@ -274,7 +309,7 @@ export class Bbr implements Congestion {
     // While draining, less is sent than the path takes.
     if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET);
+    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + (this.burst * SECOND) / this.rate);
     if (this.slowRounds > 0 && queued) {
       this.forgetRate(this.roundRate);
       this.enterProbeRtt(now);
@@ -305,7 +340,7 @@ export class Bbr implements Congestion {
         if (this.inFlight <= this.pipe || this.roundsInState >= DRAIN_ROUNDS) this.enter(now, "down");
         return;
       case "down":
-        if (this.inFlight <= this.pipe || elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME))
+        if (this.inFlight <= this.pipe + this.burst || elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME))
           this.enter(now, "cruise");
         this.mayProbeRtt(now);
         return;
@@ -329,8 +364,8 @@ export class Bbr implements Congestion {
 
   /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
   private get hasQueued(): boolean {
-    if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * this.pipe) return false;
-    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt;
+    if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * (this.pipe + this.burst)) return false;
+    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt + (this.burst * SECOND) / this.rate;
   }
 
   /** Counts the rounds of probing upwards since the rate last grew. */
