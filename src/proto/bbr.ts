@@ -18,7 +18,7 @@ type State = "startup" | "drain" | "down" | "cruise" | "refill" | "up" | "probeR
 const STARTUP_GAIN = 2.77;
 const DRAIN_GAIN = 0.5;
 /** The draft says 0.9. What probing has queued is to be gone soon, because others wait behind it. */
-const DOWN_GAIN = 0.75;
+const DOWN_GAIN = 0.5;
 /** Where the delay varies, what is in flight never falls to rate times min RTT: draining ends after so many of them. */
 const DOWN_ROUND_TRIPS = 3;
 const DOWN_TIME = 50 * MILLISECOND;
@@ -105,6 +105,8 @@ export class Bbr implements Congestion {
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
+  /** A queue stands in the path, and is not gone yet. */
+  private queued = false;
   /** Acknowledged since `burstSince`, and the most by which that was ahead of the known rate: in this stretch of rounds, in the one before. */
   private burstAcked = 0;
   private burstSince = 0;
@@ -181,6 +183,8 @@ export class Bbr implements Congestion {
     // Each round trip of startup doubles what is lost: not even one more.
     if (this.state === "startup" && this.roundLost >= OVERFLOW_PACKETS * this.datagram && this.overflows)
       this.filled = true;
+    if (this.inFlight > this.pipeAndSlack) this.queued = true;
+    else if (this.inFlight <= this.pipe + 2 * this.datagram + this.burst) this.queued = false;
     if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
     this.step(now);
     this.mostInFlight = sample.inFlight;
@@ -197,7 +201,7 @@ export class Bbr implements Congestion {
       case "up":
         return UP_GAIN;
       case "cruise":
-        return this.inFlight > this.pipeAndSlack ? QUEUE_GAIN : 1;
+        return this.queued ? QUEUE_GAIN : 1;
       default:
         return 1;
     }
@@ -238,7 +242,9 @@ export class Bbr implements Congestion {
 
   /** Where acknowledgements come in bursts with silence in between, so much more must be in flight to outlast the silence. */
   private get burst(): number {
-    return Math.max(this.burstNow, this.burstBefore);
+    const usual = (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram;
+    const burst = Math.max(this.burstNow, this.burstBefore);
+    return burst > usual ? burst : 0;
   }
 
   private learnBurst(now: number, acked: number): void {

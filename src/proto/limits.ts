@@ -71,7 +71,7 @@ export const TRAIN_PACKETS = 64;
 /** Slots of a session's ring: 300 Mbit/s at 320 ms are 8,000 packets in flight. */
 export const RING_SLOTS = 16_384;
 /** Time's worth of packets that may wait in the ring for a sender. */
-export const RING_BACKLOG = 4 * MILLISECOND;
+export const RING_BACKLOG = 2 * MILLISECOND;
 /** At least this many packets. */
 export const RING_BACKLOG_PACKETS = 4;
 /** Longest standing queue that a bulk flow may have for itself. */
