@@ -222,6 +222,7 @@ export class Outbound {
     }
     if (path.probeDue(now)) {
       path.onProbeSent(now);
+      path.recovery.onAppLimited();
       this.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
       this.flush(path, path.destination, now);
     }

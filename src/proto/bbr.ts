@@ -247,6 +247,10 @@ export class Bbr implements Congestion {
     return burst > usual ? burst : 0;
   }
 
+  private get burstTime(): number {
+    return this.rate === 0 ? 0 : (this.burst * SECOND) / this.rate;
+  }
+
   private learnBurst(now: number, acked: number): void {
     const expected = (this.rate * (now - this.burstSince)) / SECOND;
     if (this.burstAcked <= expected) {
@@ -315,13 +319,18 @@ export class Bbr implements Congestion {
     // While draining, less is sent than the path takes.
     if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    const queued = Number.isFinite(this.roundRtt) && this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + (this.burst * SECOND) / this.rate);
-    if (this.slowRounds > 0 && queued) {
+    if (this.slowRounds > 0 && this.roundQueued) {
       this.forgetRate(this.roundRate);
       this.enterProbeRtt(now);
     } else if (this.slowRounds >= SLOW_ROUNDS) {
       this.forgetRate(this.roundRate);
     }
+  }
+
+  /** All of this round took clearly longer than the way and the bursts on it explain. */
+  private get roundQueued(): boolean {
+    if (this.rate === 0 || !Number.isFinite(this.roundRtt)) return false;
+    return this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.burstTime);
   }
 
   /** This round had enough to send, and delivered clearly less than the known rate. */
@@ -371,7 +380,7 @@ export class Bbr implements Congestion {
   /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
   private get hasQueued(): boolean {
     if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * (this.pipe + this.burst)) return false;
-    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt + (this.burst * SECOND) / this.rate;
+    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt + this.burstTime;
   }
 
   /** Counts the rounds of probing upwards since the rate last grew. */

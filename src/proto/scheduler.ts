@@ -77,6 +77,21 @@ export class Scheduler {
     }
     this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
     for (let i = 0; i < this.carrying && i < usable.length; i++) usable[i]!.carries = true;
+    this.shortestQueueFirst();
+  }
+
+  /** Among paths that are alike, the one goes first whose queue is clearly shorter now. */
+  private shortestQueueFirst(): void {
+    const { order } = this;
+    for (let i = 1; i < order.length; i++) {
+      const path = order[i]!;
+      let at = i - 1;
+      while (at >= 0 && isAlike(path, order[at]!) && isAlike(order[at]!, path) && isShorter(path, order[at]!)) {
+        order[at + 1] = order[at]!;
+        at--;
+      }
+      order[at + 1] = path;
+    }
   }
 
   /** How many of the usable paths are as fast as the first, and of its metric: none is in another's way. At least 1. */
@@ -181,6 +196,10 @@ function later(path: Path, first: Path): number {
 
 function isAlike(path: Path, first: Path): boolean {
   return path.metric === first.metric && later(path, first) < ALIKE;
+}
+
+function isShorter(path: Path, other: Path): boolean {
+  return path.recovery.rtt.srtt < CLEARLY_FASTER * other.recovery.rtt.srtt;
 }
 
 /** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */
