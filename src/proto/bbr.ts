@@ -74,9 +74,9 @@ const SLOW_SHARE = 0.75;
 /** One round suffices when its least RTT is so many times the known one: a queue stands, or the way has become longer. */
 const QUEUE_RTT = 2;
 
-/** Rounds after which the burst of the stretch before is forgotten: bursts are remembered for one to two such stretches. */
+/** Bursts of acknowledgements (the draft's extra_acked) are remembered for one to two times so many rounds. */
 const BURST_ROUNDS = 10;
-/** No burst counts for more than this much time's worth (Linux: 100 ms). */
+/** No burst counts for more than this much time's worth (Linux says 100 ms). */
 const BURST_LONGEST = 150 * MILLISECOND;
 
 export class Bbr implements Congestion {

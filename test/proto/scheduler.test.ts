@@ -181,7 +181,20 @@ describe("alike paths", () => {
   test("are so by the smallest round-trip time, not by the smoothed one", () => {
     const bench = new Bench([{ srtt: 5 * RTT }, {}, { rtt: SLOW, srtt: RTT }]);
     expect(bench.carrying).toEqual([0, 1]);
-    expect(bench.order.map((path) => path.id)).toEqual([0, 1, 2]);
+  });
+
+  test("go by the queue in them: the shorter first, if it is by more than a fifth", () => {
+    const bench = new Bench([{ srtt: RTT }, { srtt: RTT }, { rtt: SLOW, srtt: 0.1 * RTT }]);
+    const ids = (srtt: number) => {
+      bench.paths[1]!.recovery.rtt.srtt = srtt;
+      bench.turn(0);
+      return bench.order.map((path) => path.id);
+    };
+    expect(ids(0.8 * RTT)).toEqual([0, 1, 2]);
+    expect(ids(0.79 * RTT)).toEqual([1, 0, 2]);
+    expect(ids(1.25 * RTT)).toEqual([1, 0, 2]);
+    expect(ids(1.26 * RTT)).toEqual([0, 1, 2]);
+    expect(bench.carrying).toEqual([0, 1]);
   });
 
   test("stay when a slower one beside them leaves", () => {
@@ -472,10 +485,6 @@ describe("the order", () => {
     set(0, 12.8);
     expect(ids()).toEqual([1, 0]);
     set(0, 12.7);
-    expect(ids()).toEqual([0, 1]);
-    // The smoothed one does not matter.
-    bench.paths[1]!.recovery.rtt.srtt = 1 * MILLISECOND;
-    bench.turn(0);
     expect(ids()).toEqual([0, 1]);
   });
 
