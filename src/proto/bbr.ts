@@ -355,7 +355,10 @@ export class Bbr implements Congestion {
         if (this.inFlight <= this.pipe || this.roundsInState >= DRAIN_ROUNDS) this.enter(now, "down");
         return;
       case "down":
-        if (this.inFlight <= this.pipe + this.burst || elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME))
+        if (
+          this.inFlight <= this.pipe + this.burst ||
+          elapsed > Math.max(DOWN_ROUND_TRIPS * this.minRtt, DOWN_TIME)
+        )
           this.enter(now, "cruise");
         this.mayProbeRtt(now);
         return;

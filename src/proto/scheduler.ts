@@ -16,7 +16,7 @@
 import { MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 
-/** Paths whose packets arrive within so much of each other are alike. */
+/** Paths whose packets arrive within so much of each other are alike; more, where delays vary so that it is not sure. */
 const ALIKE = 4 * MILLISECOND;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
 const BURST = MILLISECOND;
@@ -86,7 +86,12 @@ export class Scheduler {
     for (let i = 1; i < order.length; i++) {
       const path = order[i]!;
       let at = i - 1;
-      while (at >= 0 && isAlike(path, order[at]!) && isAlike(order[at]!, path) && isShorter(path, order[at]!)) {
+      while (
+        at >= 0 &&
+        isAlike(path, order[at]!) &&
+        isAlike(order[at]!, path) &&
+        isShorter(path, order[at]!)
+      ) {
         order[at + 1] = order[at]!;
         at--;
       }
@@ -191,11 +196,13 @@ export class Scheduler {
 
 /** How much later a packet arrives that takes `path` instead of `first`. */
 function later(path: Path, first: Path): number {
-  return Math.max(0, (path.recovery.rtt.min - first.recovery.rtt.min) / 2);
+  return Math.max(0, (path.recovery.usualRtt.mean - first.recovery.usualRtt.mean) / 2);
 }
 
 function isAlike(path: Path, first: Path): boolean {
-  return path.metric === first.metric && later(path, first) < ALIKE;
+  if (path.metric !== first.metric) return false;
+  const unsure = (path.recovery.usualRtt.deviation + first.recovery.usualRtt.deviation) / 4;
+  return later(path, first) < Math.max(ALIKE, unsure);
 }
 
 function isShorter(path: Path, other: Path): boolean {
@@ -204,7 +211,7 @@ function isShorter(path: Path, other: Path): boolean {
 
 /** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */
 function isSlower(path: Path, first: Path): boolean {
-  return later(path, first) > SLOWER * first.recovery.rtt.min;
+  return later(path, first) > SLOWER * first.recovery.usualRtt.mean;
 }
 
 /**
@@ -213,12 +220,12 @@ function isSlower(path: Path, first: Path): boolean {
  * without. What the window is beyond the round trip is the queue.
  */
 function queueFor(path: Path, first: Path): number {
-  const { min } = first.recovery.rtt;
+  const { mean } = first.recovery.usualRtt;
   const difference = later(path, first);
-  return difference < ALIKE ? BURST : (min + difference) / AFTER_LOSS - min;
+  return difference < ALIKE ? BURST : (mean + difference) / AFTER_LOSS - mean;
 }
 
 function goesBefore(path: Path, other: Path): boolean {
   if (path.metric !== other.metric) return path.metric < other.metric;
-  return path.recovery.rtt.min < CLEARLY_FASTER * other.recovery.rtt.min;
+  return path.recovery.usualRtt.mean < CLEARLY_FASTER * other.recovery.usualRtt.mean;
 }
