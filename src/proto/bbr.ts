@@ -8,6 +8,7 @@
  *
  * Where it differs from the draft, and why, stands at the constant. Bytes, bytes per second, microseconds.
  */
+import { Bursts } from "./bursts.ts";
 import type { Congestion } from "./congestion.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
@@ -74,11 +75,6 @@ const SLOW_SHARE = 0.75;
 /** One round suffices when its least RTT is so many times the known one: a queue stands, or the way has become longer. */
 const QUEUE_RTT = 2;
 
-/** Bursts of acknowledgements (the draft's extra_acked) are remembered for one to two times so many rounds. */
-const BURST_ROUNDS = 10;
-/** No burst counts for more than this much time's worth (Linux says 100 ms). */
-const BURST_LONGEST = 150 * MILLISECOND;
-
 export class Bbr implements Congestion {
   readonly name = "bbr";
   state: State = "startup";
@@ -98,6 +94,8 @@ export class Bbr implements Congestion {
   private roundRtt = Number.POSITIVE_INFINITY;
   private rtt = 0;
   private roundLimited = true;
+  /** The window was full at some moment of this round: more to send would not have left. */
+  private roundFull = false;
   private slowRounds = 0;
   private roundsInState = 0;
   private fullRate = 0;
@@ -107,12 +105,7 @@ export class Bbr implements Congestion {
   private inFlight = 0;
   /** A queue stands in the path, and is not gone yet. */
   private queued = false;
-  /** Acknowledged since `burstSince`, and the most by which that was ahead of the known rate: in this stretch of rounds, in the one before. */
-  private burstAcked = 0;
-  private burstSince = 0;
-  private burstNow = 0;
-  private burstBefore = 0;
-  private burstRounds = 0;
+  private readonly bursts = new Bursts();
   /** Most in flight since the last acknowledgement. */
   private mostInFlight = 0;
 
@@ -128,6 +121,10 @@ export class Bbr implements Congestion {
 
   get searching(): boolean {
     return !this.filled;
+  }
+
+  get variation(): number {
+    return this.bursts.known ? this.burstTime : 0;
   }
 
   rateKnown(srtt: number): number {
@@ -156,6 +153,7 @@ export class Bbr implements Congestion {
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
     this.mostInFlight = inFlight;
+    if (inFlight + this.datagram > this.window) this.roundFull = true;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
 
@@ -179,7 +177,7 @@ export class Bbr implements Congestion {
     this.roundAcked += sample.acked;
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
-    this.learnBurst(now, sample.acked);
+    this.bursts.onAcked(now, sample.acked, this.rate);
     // Each round trip of startup doubles what is lost: not even one more.
     if (this.state === "startup" && this.roundLost >= OVERFLOW_PACKETS * this.datagram && this.overflows)
       this.filled = true;
@@ -240,37 +238,20 @@ export class Bbr implements Congestion {
     if (!sample.appLimited) this.roundLimited = false;
   }
 
-  /** Where acknowledgements come in bursts with silence in between, so much more must be in flight to outlast the silence. */
+  /** So much more must be in flight because of bursts. Less is what acknowledgements always do. */
   private get burst(): number {
-    const usual = (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram;
-    const burst = Math.max(this.burstNow, this.burstBefore);
-    return burst > usual ? burst : 0;
+    const { most } = this.bursts;
+    return most > (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram ? most : 0;
   }
 
   private get burstTime(): number {
     return this.rate === 0 ? 0 : (this.burst * SECOND) / this.rate;
   }
 
-  private learnBurst(now: number, acked: number): void {
-    const expected = (this.rate * (now - this.burstSince)) / SECOND;
-    if (this.burstAcked <= expected) {
-      this.burstSince = now;
-      this.burstAcked = acked;
-      return;
-    }
-    this.burstAcked += acked;
-    const ahead = Math.min(this.burstAcked - expected, (this.rate * BURST_LONGEST) / SECOND);
-    this.burstNow = Math.max(this.burstNow, ahead);
-  }
-
   private endRound(now: number, sample: RateSample): void {
     this.roundEnd = sample.delivered;
     this.roundsInState++;
-    if (++this.burstRounds >= BURST_ROUNDS) {
-      this.burstRounds = 0;
-      this.burstBefore = this.burstNow;
-      this.burstNow = 0;
-    }
+    if (!this.roundLimited) this.bursts.onRound(this.filled);
     if (this.state === "up") this.judgeGrowth();
     if (this.state === "startup") this.judgeStartup();
     else if (this.overflows) this.onOverflow(now);
@@ -280,6 +261,7 @@ export class Bbr implements Congestion {
     this.roundRate = 0;
     this.roundRtt = Number.POSITIVE_INFINITY;
     this.roundLimited = true;
+    this.roundFull = false;
   }
 
   /** This round lost more than chance explains. */
@@ -292,7 +274,7 @@ export class Bbr implements Congestion {
   private judgeStartup(): void {
     if (this.overflows) {
       this.fullRounds = FULL_ROUNDS;
-    } else if (this.roundLimited) {
+    } else if (this.roundLimited && !this.roundFull) {
       return;
     } else if (this.rate >= this.fullRate * FULL_GROWTH) {
       this.fullRate = this.rate;

@@ -36,6 +36,8 @@ export abstract class LossBased implements Congestion {
   protected abstract reduce(): number;
 
   /** In slow start. */
+  readonly variation = 0;
+
   get searching(): boolean {
     return this.window < this.slowStartThreshold;
   }

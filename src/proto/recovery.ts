@@ -7,19 +7,11 @@ import type { Block } from "../share/block.ts";
 import { ACK_DELAY_UNIT, ACK_HEADER_BYTES, ACK_RANGE_BYTES, ackBytes, ackIsWhole } from "../wire/ack.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
 import type { Congestion } from "./congestion.ts";
-import {
-  GRANULARITY,
-  INITIAL_WINDOW_PACKETS,
-  MAX_ACK_DELAY,
-  PACKET_THRESHOLD,
-  SECOND,
-  TIME_THRESHOLD,
-} from "./limits.ts";
+import { GRANULARITY, MAX_ACK_DELAY, PACKET_THRESHOLD, TIME_THRESHOLD } from "./limits.ts";
 import { Pacer } from "./pacer.ts";
 import { DeliveryRate } from "./ratesample.ts";
 import { Rtt } from "./rtt.ts";
 import { FREE, LOST, NO_POSITION, OUTSTANDING, SentLog } from "./sentlog.ts";
-import { UsualRtt } from "./usualrtt.ts";
 
 /** Who is told what became of the inner packets. */
 export interface RecoverySink {
@@ -30,13 +22,10 @@ export interface RecoverySink {
 /** A path that reorders by more than this many packets has its losses found by time alone. */
 const MAX_PACKET_THRESHOLD = 1024;
 const MAX_TIME_THRESHOLD = 2;
-/** Share of rate times smallest RTT with which a path is not full (BBR drains to half of it to see the RTT). */
-const LITTLE = 0.6;
 
 export class Recovery {
   readonly log = new SentLog();
   readonly rtt = new Rtt();
-  readonly usualRtt = new UsualRtt();
   congestion: Congestion;
   readonly pacer: Pacer;
   readonly rate = new DeliveryRate();
@@ -61,11 +50,9 @@ export class Recovery {
   private watchFrom = 0;
   private packetThreshold = PACKET_THRESHOLD;
   private timeThreshold = TIME_THRESHOLD;
-  private readonly datagram: number;
 
   constructor(congestion: Congestion, datagram: number, sink: RecoverySink) {
     this.congestion = congestion;
-    this.datagram = datagram;
     this.pacer = new Pacer(datagram);
     this.sink = sink;
   }
@@ -124,7 +111,6 @@ export class Recovery {
     this.ptoCount = 0;
     this.rate.begin();
     const rtt = this.sampleRtt(now, largest, delay);
-    if (rtt > 0 && inFlight <= this.little) this.usualRtt.onSample(now, rtt);
 
     let low = largest - view.getUint16(offset + 8);
     this.ackRange(now, low, largest, inFlight);
@@ -190,12 +176,6 @@ export class Recovery {
   /** The path is back: from here on a loss is congestion again. */
   resume(): void {
     this.quietBelow = this.log.next;
-  }
-
-  /** No more in flight than this makes no queue. */
-  private get little(): number {
-    const pipe = (this.congestion.rateKnown(this.rtt.srtt) * this.rtt.min) / SECOND;
-    return Math.max(INITIAL_WINDOW_PACKETS * this.datagram, LITTLE * pipe);
   }
 
   /** The round-trip time that this acknowledgement shows; 0 when it shows none. */

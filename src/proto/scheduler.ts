@@ -16,8 +16,10 @@
 import { MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 
-/** Paths whose packets arrive within so much of each other are alike; more, where delays vary so that it is not sure. */
+/** Paths whose packets arrive within so much of each other are alike. */
 const ALIKE = 4 * MILLISECOND;
+/** Where delays vary, nobody knows better than by this share of what both vary by. */
+const UNSURE = 1 / 8;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
 const BURST = MILLISECOND;
 /** A path is slower when its packets arrive later by more than this share of the fastest path's round trip. */
@@ -194,14 +196,19 @@ export class Scheduler {
   }
 }
 
+/** What a packet and its acknowledgement take: the least, and where the delay varies, as much as it varies. */
+function roundTrip({ recovery }: Path): number {
+  return recovery.rtt.min + recovery.congestion.variation;
+}
+
 /** How much later a packet arrives that takes `path` instead of `first`. */
 function later(path: Path, first: Path): number {
-  return Math.max(0, (path.recovery.usualRtt.mean - first.recovery.usualRtt.mean) / 2);
+  return Math.max(0, (roundTrip(path) - roundTrip(first)) / 2);
 }
 
 function isAlike(path: Path, first: Path): boolean {
   if (path.metric !== first.metric) return false;
-  const unsure = (path.recovery.usualRtt.deviation + first.recovery.usualRtt.deviation) / 4;
+  const unsure = UNSURE * (path.recovery.congestion.variation + first.recovery.congestion.variation);
   return later(path, first) < Math.max(ALIKE, unsure);
 }
 
@@ -211,7 +218,7 @@ function isShorter(path: Path, other: Path): boolean {
 
 /** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */
 function isSlower(path: Path, first: Path): boolean {
-  return later(path, first) > SLOWER * first.recovery.usualRtt.mean;
+  return later(path, first) > SLOWER * roundTrip(first);
 }
 
 /**
@@ -220,12 +227,12 @@ function isSlower(path: Path, first: Path): boolean {
  * without. What the window is beyond the round trip is the queue.
  */
 function queueFor(path: Path, first: Path): number {
-  const { mean } = first.recovery.usualRtt;
+  const least = roundTrip(first);
   const difference = later(path, first);
-  return difference < ALIKE ? BURST : (mean + difference) / AFTER_LOSS - mean;
+  return difference < ALIKE ? BURST : (least + difference) / AFTER_LOSS - least;
 }
 
 function goesBefore(path: Path, other: Path): boolean {
   if (path.metric !== other.metric) return path.metric < other.metric;
-  return path.recovery.usualRtt.mean < CLEARLY_FASTER * other.recovery.usualRtt.mean;
+  return roundTrip(path) < CLEARLY_FASTER * roundTrip(other);
 }

@@ -15,6 +15,7 @@ setDefaultTimeout(120_000);
 class Watcher implements Congestion {
   readonly name = "watcher";
   readonly searching = false;
+  readonly variation = 0;
   readonly window = 64_000_000;
   readonly samples: RateSample[] = [];
   rate: number;

@@ -26,6 +26,7 @@ class Known implements Congestion {
   readonly name = "known";
   readonly window = Number.POSITIVE_INFINITY;
   searching = false;
+  variation = 0;
   rate: number;
 
   constructor(rate: number) {
@@ -46,7 +47,7 @@ class Known implements Congestion {
 }
 
 interface Plan {
-  /** The usual round-trip time, and the smoothed one if that is not the same. */
+  /** The smallest round-trip time, and the smoothed one if that is not the same. */
   readonly rtt?: number;
   readonly srtt?: number;
   readonly rate?: number;
@@ -76,8 +77,8 @@ function makePath(id: number, plan: Plan): Path {
     { isUp: true, peerAliveAt: 0, onStatus: () => {}, onDoubt: () => {} },
   );
   path.status = "up";
-  path.recovery.usualRtt.mean = plan.rtt ?? RTT;
-  path.recovery.rtt.srtt = plan.srtt ?? path.recovery.usualRtt.mean;
+  path.recovery.rtt.min = plan.rtt ?? RTT;
+  path.recovery.rtt.srtt = plan.srtt ?? path.recovery.rtt.min;
   return path;
 }
 
@@ -120,7 +121,7 @@ class Bench {
   }
 
   setRtt(id: number, rtt: number): void {
-    this.paths[id]!.recovery.usualRtt.mean = rtt;
+    this.paths[id]!.recovery.rtt.min = rtt;
     this.paths[id]!.recovery.rtt.srtt = rtt;
   }
 
@@ -178,19 +179,8 @@ describe("alike paths", () => {
     expect(bench.carrying).toEqual([0, 1]);
   });
 
-  test("are so by the usual round-trip time, not by the smoothed one", () => {
+  test("are so by the smallest round-trip time, not by the smoothed one", () => {
     const bench = new Bench([{ srtt: 5 * RTT }, {}, { rtt: SLOW, srtt: RTT }]);
-    expect(bench.carrying).toEqual([0, 1]);
-  });
-
-  test("may differ by more where their delays vary: a quarter of what both deviate by", () => {
-    const bench = new Bench([{}, { rtt: SLOW }]);
-    expect(bench.carrying).toEqual([0]);
-    for (const { recovery } of bench.paths) recovery.usualRtt.deviation = 20 * MILLISECOND;
-    bench.turn(0);
-    expect(bench.carrying).toEqual([0]);
-    for (const { recovery } of bench.paths) recovery.usualRtt.deviation = 20.1 * MILLISECOND;
-    bench.turn(0);
     expect(bench.carrying).toEqual([0, 1]);
   });
 
@@ -479,11 +469,11 @@ describe("parking", () => {
 });
 
 describe("the order", () => {
-  test("a path goes before another only if its usual round-trip time is shorter by more than a fifth", () => {
+  test("a path goes before another only if its smallest round-trip time is shorter by more than a fifth", () => {
     const bench = new Bench([{}, {}]);
     const ids = () => bench.order.map((path) => path.id);
     const set = (id: number, rtt: number) => {
-      bench.paths[id]!.recovery.usualRtt.mean = rtt * MILLISECOND;
+      bench.paths[id]!.recovery.rtt.min = rtt * MILLISECOND;
       bench.turn(0);
       // Alike, whichever is first.
       expect(bench.carrying).toEqual([0, 1]);
@@ -641,7 +631,7 @@ function alikeOf(usable: readonly Path[]): Path[] {
   const first = usable[0];
   const end = usable.findIndex(
     ({ metric, recovery }) =>
-      metric !== first!.metric || recovery.usualRtt.mean - first!.recovery.usualRtt.mean >= ALIKE_DIFFERENCE,
+      metric !== first!.metric || recovery.rtt.min - first!.recovery.rtt.min >= ALIKE_DIFFERENCE,
   );
   return usable.slice(0, end < 0 ? usable.length : end);
 }

@@ -1,0 +1,52 @@
+/**
+ * How much of what a path delivers is acknowledged in bursts, with silence before them: where the delay varies, where a
+ * radio or a modem hands on many packets at a time (draft-ietf-ccwg-bbr, "extra_acked"). To outlast the silence, so much
+ * more must be in flight than rate times round trip. Bytes, bytes per second, microseconds.
+ */
+import { MILLISECOND, SECOND } from "./limits.ts";
+
+/** Remembered for one to two times so many rounds that had enough to send. */
+const ROUNDS = 10;
+/** No burst counts for more than this much time's worth (Linux says 100 ms). */
+const LONGEST = 150 * MILLISECOND;
+
+export class Bursts {
+  /** The greatest in this stretch of rounds and in the one before. */
+  private now = 0;
+  private before = 0;
+  private rounds = 0;
+  private stretches = 0;
+  /** Acknowledged since `since`, which is when the known rate was last ahead of it. */
+  private acked = 0;
+  private since = 0;
+
+  /** Bytes by which acknowledgements have been ahead of the known rate. */
+  get most(): number {
+    return Math.max(this.now, this.before);
+  }
+
+  /** Two stretches have been complete since the path was full. */
+  get known(): boolean {
+    return this.stretches >= 2;
+  }
+
+  onAcked(now: number, bytes: number, rate: number): void {
+    const expected = (rate * (now - this.since)) / SECOND;
+    if (this.acked <= expected) {
+      this.since = now;
+      this.acked = bytes;
+      return;
+    }
+    this.acked += bytes;
+    this.now = Math.max(this.now, Math.min(this.acked - expected, (rate * LONGEST) / SECOND));
+  }
+
+  /** A round with enough to send ends. `full`: the path has been filled before. */
+  onRound(full: boolean): void {
+    if (++this.rounds < ROUNDS) return;
+    this.rounds = 0;
+    this.before = this.now;
+    this.now = 0;
+    this.stretches = full ? this.stretches + 1 : 0;
+  }
+}
