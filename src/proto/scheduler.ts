@@ -82,7 +82,7 @@ export class Scheduler {
     this.shortestQueueFirst();
   }
 
-  /** Among paths that are alike, the one goes first whose queue is clearly shorter now. */
+  /** Among paths that are alike, the one goes first whose queue is clearly shorter now. At low load there is none. */
   private shortestQueueFirst(): void {
     const { order } = this;
     for (let i = 1; i < order.length; i++) {
@@ -92,7 +92,7 @@ export class Scheduler {
         at >= 0 &&
         isAlike(path, order[at]!) &&
         isAlike(order[at]!, path) &&
-        isShorter(path, order[at]!)
+        queueIn(path) + BURST < queueIn(order[at]!)
       ) {
         order[at + 1] = order[at]!;
         at--;
@@ -212,8 +212,9 @@ function isAlike(path: Path, first: Path): boolean {
   return later(path, first) < Math.max(ALIKE, unsure);
 }
 
-function isShorter(path: Path, other: Path): boolean {
-  return path.recovery.rtt.srtt < CLEARLY_FASTER * other.recovery.rtt.srtt;
+/** The queue that a path's own packets make in it, in time: what is in flight beyond what fills it. */
+function queueIn({ recovery }: Path): number {
+  return Math.max(0, (recovery.log.inFlight * SECOND) / recovery.rateKnown - recovery.rtt.min);
 }
 
 /** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */

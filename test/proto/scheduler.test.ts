@@ -184,17 +184,20 @@ describe("alike paths", () => {
     expect(bench.carrying).toEqual([0, 1]);
   });
 
-  test("go by the queue in them: the shorter first, if it is by more than a fifth", () => {
-    const bench = new Bench([{ srtt: RTT }, { srtt: RTT }, { rtt: SLOW, srtt: 0.1 * RTT }]);
-    const ids = (srtt: number) => {
-      bench.paths[1]!.recovery.rtt.srtt = srtt;
+  test("go by the queue in them: the shorter first, by more than a burst", () => {
+    const bench = new Bench([{}, {}, { rtt: SLOW }]);
+    const ids = (id: number, inFlight: number) => {
+      bench.paths[id]!.recovery.log.inFlight = inFlight;
       bench.turn(0);
       return bench.order.map((path) => path.id);
     };
-    expect(ids(0.8 * RTT)).toEqual([0, 1, 2]);
-    expect(ids(0.79 * RTT)).toEqual([1, 0, 2]);
-    expect(ids(1.25 * RTT)).toEqual([1, 0, 2]);
-    expect(ids(1.26 * RTT)).toEqual([0, 1, 2]);
+    const pipe = (RATE * RTT) / SECOND;
+    const burst = (RATE * MILLISECOND) / SECOND;
+    expect(ids(0, pipe)).toEqual([0, 1, 2]);
+    expect(ids(0, pipe + burst)).toEqual([0, 1, 2]);
+    expect(ids(0, pipe + burst + 1)).toEqual([1, 0, 2]);
+    expect(ids(1, pipe + 2 * burst + 1)).toEqual([1, 0, 2]);
+    expect(ids(1, pipe + 2 * burst + 2)).toEqual([0, 1, 2]);
     expect(bench.carrying).toEqual([0, 1]);
   });
 
