@@ -124,7 +124,7 @@ export class Bbr implements Congestion {
   }
 
   get variation(): number {
-    return this.bursts.known ? this.burstTime : 0;
+    return this.bursts.known ? this.inTime(this.usualBurst) : 0;
   }
 
   rateKnown(srtt: number): number {
@@ -182,7 +182,7 @@ export class Bbr implements Congestion {
     if (this.state === "startup" && this.roundLost >= OVERFLOW_PACKETS * this.datagram && this.overflows)
       this.filled = true;
     if (this.inFlight > this.pipeAndSlack) this.queued = true;
-    else if (this.inFlight <= this.pipe + 2 * this.datagram + this.burst) this.queued = false;
+    else if (this.inFlight <= this.pipe + 2 * this.datagram + this.usualBurst) this.queued = false;
     if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
     this.step(now);
     this.mostInFlight = sample.inFlight;
@@ -217,7 +217,7 @@ export class Bbr implements Congestion {
 
   /** More in flight than this is a queue: not packets in bursts, nor timers that are late. */
   private get pipeAndSlack(): number {
-    return QUEUE_SHARE * this.pipe + 2 * this.datagram + (this.rate * MILLISECOND) / SECOND + this.burst;
+    return QUEUE_SHARE * this.pipe + 2 * this.datagram + (this.rate * MILLISECOND) / SECOND + this.usualBurst;
   }
 
   private learnRtt(now: number, rtt: number): void {
@@ -238,14 +238,23 @@ export class Bbr implements Congestion {
     if (!sample.appLimited) this.roundLimited = false;
   }
 
-  /** So much more must be in flight because of bursts. Less is what acknowledgements always do. */
+  /** So much more must be in flight because of bursts. */
   private get burst(): number {
-    const { most } = this.bursts;
-    return most > (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram ? most : 0;
+    return this.beyondAcks(this.bursts.greatest);
   }
 
-  private get burstTime(): number {
-    return this.rate === 0 ? 0 : (this.burst * SECOND) / this.rate;
+  /** So much more in flight is no queue: as `burst`, but one late processor is no reason to let a queue stand. */
+  private get usualBurst(): number {
+    return this.beyondAcks(this.bursts.usual);
+  }
+
+  /** No burst counts that acknowledgements make on any path. */
+  private beyondAcks(bytes: number): number {
+    return bytes > (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram ? bytes : 0;
+  }
+
+  private inTime(bytes: number): number {
+    return this.rate === 0 ? 0 : (bytes * SECOND) / this.rate;
   }
 
   private endRound(now: number, sample: RateSample): void {
@@ -312,7 +321,7 @@ export class Bbr implements Congestion {
   /** All of this round took clearly longer than the way and the bursts on it explain. */
   private get roundQueued(): boolean {
     if (this.rate === 0 || !Number.isFinite(this.roundRtt)) return false;
-    return this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.burstTime);
+    return this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.inTime(this.burst));
   }
 
   /** This round had enough to send, and delivered clearly less than the known rate. */
@@ -365,7 +374,7 @@ export class Bbr implements Congestion {
   /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
   private get hasQueued(): boolean {
     if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * (this.pipe + this.burst)) return false;
-    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt + this.burstTime;
+    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt + this.inTime(this.burst);
   }
 
   /** Counts the rounds of probing upwards since the rate last grew. */

@@ -5,31 +5,39 @@
  */
 import { MILLISECOND, SECOND } from "./limits.ts";
 
-/** Remembered for one to two times so many rounds that had enough to send. */
-const ROUNDS = 10;
+/** So many rounds that had enough to send make a stretch, of which the greatest burst counts. */
+const ROUNDS = 5;
 /** No burst counts for more than this much time's worth (Linux says 100 ms). */
 const LONGEST = 150 * MILLISECOND;
 
 export class Bursts {
-  /** The greatest in this stretch of rounds and in the one before. */
+  /** The greatest burst of this stretch, of the one before, and of the one before that. */
   private now = 0;
   private before = 0;
+  private earlier = 0;
   private rounds = 0;
   private stretches = 0;
   /** Acknowledged since `since`, which is when the known rate was last ahead of it. */
   private acked = 0;
   private since = 0;
 
-  /** Bytes by which acknowledgements have been ahead of the known rate. */
-  get most(): number {
-    return Math.max(this.now, this.before);
+  /** The greatest lately. */
+  get greatest(): number {
+    return Math.max(this.now, this.before, this.earlier);
   }
 
-  /** Two stretches have been complete since the path was full. */
+  /** Such that two of three stretches had one as great: what comes only once is no property of the path, but of a processor that was late. */
+  get usual(): number {
+    const { now, before, earlier } = this;
+    return Math.max(Math.min(now, before), Math.min(before, earlier), Math.min(now, earlier));
+  }
+
+  /** Three stretches have been complete since the path was full. */
   get known(): boolean {
-    return this.stretches >= 2;
+    return this.stretches >= 3;
   }
 
+  /** Bytes by which acknowledgements are ahead of the known rate make a burst. */
   onAcked(now: number, bytes: number, rate: number): void {
     const expected = (rate * (now - this.since)) / SECOND;
     if (this.acked <= expected) {
@@ -45,6 +53,7 @@ export class Bursts {
   onRound(full: boolean): void {
     if (++this.rounds < ROUNDS) return;
     this.rounds = 0;
+    this.earlier = this.before;
     this.before = this.now;
     this.now = 0;
     this.stretches = full ? this.stretches + 1 : 0;
