@@ -363,7 +363,7 @@ export class Bbr implements Congestion {
       case "up":
         this.raise();
         // Long enough for the greater rate to be seen, and as long as it goes on growing.
-        if (this.hasQueued) this.enter(now, "down");
+        if (this.fullRounds > 0 && this.hasQueued) this.enter(now, "down");
         else if (this.fullRounds >= UP_ROUNDS) this.enter(now, "down");
         return;
       case "probeRtt":

@@ -6,7 +6,7 @@
 import { MILLISECOND, SECOND } from "./limits.ts";
 
 /** So many rounds that had enough to send make a stretch, of which the greatest burst counts. */
-const ROUNDS = 5;
+const ROUNDS = 10;
 /** No burst counts for more than this much time's worth (Linux says 100 ms). */
 const LONGEST = 150 * MILLISECOND;
 

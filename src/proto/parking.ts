@@ -11,8 +11,9 @@ export class Parking {
   private until = 0;
   private micros = 0;
 
-  begin(now: number): void {
-    this.micros = Math.min(Math.max(2 * this.micros, PARK_FIRST), PARK_LONGEST);
+  /** `little`: there is so little to be gained that it is not worth trying again soon. */
+  begin(now: number, little: boolean): void {
+    this.micros = little ? PARK_LONGEST : Math.min(Math.max(2 * this.micros, PARK_FIRST), PARK_LONGEST);
     this.until = now + this.micros;
   }
 

@@ -35,6 +35,8 @@ const GRACE_WINDOWS = 2;
 const NEEDLESS = 0.85;
 /** ... and if it never was more than this, it was in the way. */
 const USEFUL = 1.05;
+/** A path that carries less than this share of what the others do has little to give. */
+const LITTLE = 0.15;
 /** A path replaces another as the faster one only if it is by this share: round-trip times vary. */
 const CLEARLY_FASTER = 0.8;
 
@@ -162,7 +164,9 @@ export class Scheduler {
     const last = this.usable[this.carrying - 1]!;
     if (rate >= NEEDLESS * others) return;
     const inTheWay = later(last, this.usable[0]!) >= ALIKE && this.most < USEFUL * others;
-    if (inTheWay) last.parking.begin(now);
+    const { congestion, rateKnown } = last.recovery;
+    const little = !congestion.searching && rateKnown < LITTLE * others;
+    if (inTheWay) last.parking.begin(now, little);
     else last.parking.forget();
     last.carries = false;
     this.carrying--;

@@ -133,8 +133,8 @@ describe("a line that changes", () => {
     }
     const { rate, inFlight } = bottleneck.runFor(5 * SECOND);
     expect(rate / megabits(50)).toBeGreaterThan(0.9);
-    // Bursts of a few standard deviations.
-    expect(inFlight).toBeLessThan(2.3 * pipe(50, 40_000) + pipe(50, 4 * 5_000));
+    // And bursts, of several standard deviations.
+    expect(inFlight).toBeLessThan(2.3 * pipe(50, 40_000) + pipe(50, 6 * 5_000));
   });
 
   test.each([

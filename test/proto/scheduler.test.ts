@@ -420,6 +420,19 @@ describe("parking", () => {
     }
   });
 
+  test("one that has little to give is parked for 60 s at once, unless it is still learning how much", () => {
+    for (const [rate, searching, seconds] of [
+      [0.14, false, 60],
+      [0.15, false, 2],
+      [0.14, true, 2],
+    ] as const) {
+      const bench = new Bench([{}, { rtt: SLOW, rate: rate * RATE }]);
+      bench.known(1).searching = searching;
+      fail(bench);
+      expect(bench.reason(1)).toStartWith(`parked for ${seconds} s`);
+    }
+  });
+
   test("1.04 times what the others carry is no use, 1.06 is", () => {
     for (const [rate, parked] of [
       [1.04, true],

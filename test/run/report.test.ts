@@ -41,7 +41,7 @@ test("the path that carries does, the other may when there is more", () => {
 test("why a path is parked stands in place of why it is up, for as long as it is", () => {
   const world = quiet();
   const { parking } = pathOf(world.locals[0]!, 1);
-  parking.begin(world.now);
+  parking.begin(world.now, false);
   expect(pathsOf(world)[1]).toMatchObject({ status: "up", carries: false, parked: true });
   expect(pathsOf(world)[1]!.reason).toBe("parked for 2 s: with it, less arrived than without");
   world.runFor(2 * SECOND);
@@ -50,8 +50,8 @@ test("why a path is parked stands in place of why it is up, for as long as it is
 
 test("a parked path that must carry is not called parked, and one that failed says how", () => {
   const world = quiet();
-  pathOf(world.locals[0]!, 0).parking.begin(world.now);
-  pathOf(world.locals[0]!, 1).parking.begin(world.now);
+  pathOf(world.locals[0]!, 0).parking.begin(world.now, false);
+  pathOf(world.locals[0]!, 1).parking.begin(world.now, false);
   world.setLine(world.wires[0]!, { cut: true });
   world.runFor(SECOND);
   const [first, second] = pathsOf(world);

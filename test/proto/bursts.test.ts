@@ -1,0 +1,78 @@
+import { expect, test } from "bun:test";
+import { Bursts } from "../../src/proto/bursts.ts";
+import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
+
+const RATE = 1_000_000;
+/** Bytes of a millisecond. */
+const EACH = (RATE * MILLISECOND) / SECOND;
+
+/** Ten rounds of 20 ms at the known rate; in so many of them the last so many milliseconds are silent, and come at its end. */
+function stretch(bursts: Bursts, from: number, withBurst: number, silence: number, full = true): number {
+  let now = from;
+  for (let round = 0; round < 10; round++) {
+    const silentFrom = round < withBurst ? 20 - silence : 20;
+    for (let i = 1; i <= 20; i++) {
+      now += MILLISECOND;
+      if (i <= silentFrom) bursts.onAcked(now, EACH, RATE);
+      else if (i === 20) bursts.onAcked(now, silence * EACH, RATE);
+    }
+    bursts.onRound(full);
+  }
+  return now;
+}
+
+test("acknowledgements at the known rate make none", () => {
+  const bursts = new Bursts();
+  let now = 0;
+  for (let i = 0; i < 4; i++) now = stretch(bursts, now, 0, 0);
+  expect(bursts.greatest).toBeLessThanOrEqual(EACH);
+  expect(bursts.usual).toBeLessThanOrEqual(EACH);
+});
+
+test("a burst is as great as what came at once after a silence", () => {
+  const bursts = new Bursts();
+  stretch(bursts, 0, 1, 10);
+  expect(bursts.greatest).toBeGreaterThan(8 * EACH);
+  expect(bursts.greatest).toBeLessThanOrEqual(10 * EACH);
+});
+
+test("what comes in one stretch only is not usual; what comes in two of three is", () => {
+  const bursts = new Bursts();
+  let now = stretch(bursts, 0, 0, 0);
+  now = stretch(bursts, now, 1, 10);
+  now = stretch(bursts, now, 0, 0);
+  expect(bursts.greatest).toBeGreaterThan(8 * EACH);
+  expect(bursts.usual).toBeLessThanOrEqual(EACH);
+  stretch(bursts, now, 1, 10);
+  expect(bursts.usual).toBeLessThanOrEqual(EACH);
+
+  const often = new Bursts();
+  now = stretch(often, 0, 3, 10);
+  stretch(often, now, 3, 10);
+  expect(often.usual).toBeGreaterThan(8 * EACH);
+});
+
+test("is forgotten after three stretches without", () => {
+  const bursts = new Bursts();
+  let now = stretch(bursts, 0, 5, 10);
+  for (let i = 0; i < 3; i++) now = stretch(bursts, now, 0, 0);
+  expect(bursts.greatest).toBeLessThanOrEqual(EACH);
+});
+
+test("none counts for more than 150 ms", () => {
+  const bursts = new Bursts();
+  bursts.onAcked(SECOND, EACH, RATE);
+  bursts.onAcked(SECOND, SECOND, RATE);
+  expect(bursts.greatest).toBe((RATE * 150 * MILLISECOND) / SECOND);
+});
+
+test("is known after three stretches with the path full, not before", () => {
+  const bursts = new Bursts();
+  let now = 0;
+  for (let i = 0; i < 4; i++) now = stretch(bursts, now, 1, 5, false);
+  for (let i = 0; i < 3; i++) {
+    expect(bursts.known).toBe(false);
+    now = stretch(bursts, now, 1, 5);
+  }
+  expect(bursts.known).toBe(true);
+});
