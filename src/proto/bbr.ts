@@ -1,7 +1,7 @@
 /**
  * BBR (draft-ietf-ccwg-bbr, BBRv3's model): keeps the greatest delivery rate and the smallest round-trip time seen, sends
  * at that rate, and keeps little more in flight than their product, so that no queue stands in the path. Loss is no
- * signal by itself: random loss up to LOSS_THRESHOLD changes nothing; more says that the path's queue overflows.
+ * signal by itself: random loss changes nothing (proto/round.ts); more says that the path's queue overflows.
  *
  *   startup -- rate grows no more --> drain -- queue gone --> down -> cruise -> refill -> up -> down ...
  *                                                             (any) -- min RTT too old --> probeRtt
@@ -12,6 +12,7 @@ import { Bursts } from "./bursts.ts";
 import type { Congestion } from "./congestion.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
+import { Round } from "./round.ts";
 
 type State = "startup" | "drain" | "down" | "cruise" | "refill" | "up" | "probeRtt";
 
@@ -41,13 +42,6 @@ const PACING_MARGIN = 0.99;
 /** Startup ends when the rate has not grown by a quarter in three rounds. */
 const FULL_GROWTH = 1.25;
 const FULL_ROUNDS = 3;
-/** Share of a round's bytes whose loss means a full queue. The draft says 2 %; cellular and Wi-Fi paths lose more at random. */
-const LOSS_THRESHOLD = 0.1;
-/**
- * So many standard deviations above it, because a round of few packets may lose a third of them by chance: without this,
- * 8 % of random loss would be taken for a full queue again and again.
- */
-const LOSS_DEVIATIONS = 2;
 /** Losses that end startup in the middle of a round. */
 const OVERFLOW_PACKETS = 8;
 const LOSS_BETA = 0.7;
@@ -87,15 +81,7 @@ export class Bbr implements Congestion {
   private probeRttMin = Number.POSITIVE_INFINITY;
   private probeRttEnd = 0;
   private stateSince = 0;
-  private roundEnd = 0;
-  private roundLost = 0;
-  private roundAcked = 0;
-  private roundRate = 0;
-  private roundRtt = Number.POSITIVE_INFINITY;
   private rtt = 0;
-  private roundLimited = true;
-  /** The window was full at some moment of this round: more to send would not have left. */
-  private roundFull = false;
   private slowRounds = 0;
   private roundsInState = 0;
   private fullRate = 0;
@@ -105,6 +91,7 @@ export class Bbr implements Congestion {
   private inFlight = 0;
   /** A queue stands in the path, and is not gone yet. */
   private queued = false;
+  private readonly round = new Round();
   private readonly bursts = new Bursts();
   /** Most in flight since the last acknowledgement. */
   private mostInFlight = 0;
@@ -153,7 +140,7 @@ export class Bbr implements Congestion {
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
     this.mostInFlight = inFlight;
-    if (inFlight + this.datagram > this.window) this.roundFull = true;
+    if (inFlight + this.datagram > this.window) this.round.full = true;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
 
@@ -173,17 +160,21 @@ export class Bbr implements Congestion {
 
   onRate(now: number, sample: RateSample): void {
     this.inFlight = sample.inFlight;
-    this.roundLost += sample.lost;
-    this.roundAcked += sample.acked;
+    this.round.lost += sample.lost;
+    this.round.acked += sample.acked;
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
     this.bursts.onAcked(now, sample.acked, this.rate);
     // Each round trip of startup doubles what is lost: not even one more.
-    if (this.state === "startup" && this.roundLost >= OVERFLOW_PACKETS * this.datagram && this.overflows)
+    if (
+      this.state === "startup" &&
+      this.round.lost >= OVERFLOW_PACKETS * this.datagram &&
+      this.round.overflows(this.datagram)
+    )
       this.filled = true;
     if (this.inFlight > this.pipeAndSlack) this.queued = true;
     else if (this.inFlight <= this.pipe + 2 * this.datagram + this.usualBurst) this.queued = false;
-    if (sample.priorDelivered >= this.roundEnd) this.endRound(now, sample);
+    if (sample.priorDelivered >= this.round.end) this.endRound(now, sample);
     this.step(now);
     this.mostInFlight = sample.inFlight;
   }
@@ -223,7 +214,7 @@ export class Bbr implements Congestion {
   private learnRtt(now: number, rtt: number): void {
     if (rtt <= 0) return;
     this.rtt = rtt;
-    this.roundRtt = Math.min(this.roundRtt, rtt);
+    this.round.rtt = Math.min(this.round.rtt, rtt);
     if (this.state === "probeRtt") this.probeRttMin = Math.min(this.probeRttMin, rtt);
     if (rtt < this.minRtt || now - this.minRttAt > MIN_RTT_LIFETIME) this.minRtt = rtt;
     if (rtt <= this.minRtt * MIN_RTT_SLACK) this.minRttAt = now;
@@ -233,9 +224,9 @@ export class Bbr implements Congestion {
     if (sample.rate === 0) return;
     if (sample.rate >= this.rate || !sample.appLimited) {
       this.rateNow = Math.max(this.rateNow, sample.rate);
-      this.roundRate = Math.max(this.roundRate, sample.rate);
+      this.round.rate = Math.max(this.round.rate, sample.rate);
     }
-    if (!sample.appLimited) this.roundLimited = false;
+    if (!sample.appLimited) this.round.limited = false;
   }
 
   /** So much more must be in flight because of bursts. */
@@ -258,32 +249,19 @@ export class Bbr implements Congestion {
   }
 
   private endRound(now: number, sample: RateSample): void {
-    this.roundEnd = sample.delivered;
     this.roundsInState++;
-    if (!this.roundLimited) this.bursts.onRound(this.filled);
+    if (!this.round.limited) this.bursts.onRound(this.filled);
     if (this.state === "up") this.judgeGrowth();
     if (this.state === "startup") this.judgeStartup();
-    else if (this.overflows) this.onOverflow(now);
+    else if (this.round.overflows(this.datagram)) this.onOverflow(now);
     this.judgeSlowness(now);
-    this.roundLost = 0;
-    this.roundAcked = 0;
-    this.roundRate = 0;
-    this.roundRtt = Number.POSITIVE_INFINITY;
-    this.roundLimited = true;
-    this.roundFull = false;
-  }
-
-  /** This round lost more than chance explains. */
-  private get overflows(): boolean {
-    const packets = Math.max((this.roundLost + this.roundAcked) / this.datagram, 1);
-    const deviation = Math.sqrt((LOSS_THRESHOLD * (1 - LOSS_THRESHOLD)) / packets);
-    return this.roundLost / this.datagram > (LOSS_THRESHOLD + LOSS_DEVIATIONS * deviation) * packets;
+    this.round.begin(sample.delivered);
   }
 
   private judgeStartup(): void {
-    if (this.overflows) {
+    if (this.round.overflows(this.datagram)) {
       this.fullRounds = FULL_ROUNDS;
-    } else if (this.roundLimited && !this.roundFull) {
+    } else if (this.round.limited && !this.round.full) {
       return;
     } else if (this.rate >= this.fullRate * FULL_GROWTH) {
       this.fullRate = this.rate;
@@ -297,7 +275,7 @@ export class Bbr implements Congestion {
   /** Too much was lost: the path's queue is full, or its rate has dropped. */
   private onOverflow(now: number): void {
     this.inFlightHigh = Math.max(this.product, LOSS_BETA * Math.min(this.window, this.inFlightHigh));
-    if (this.isSlow) this.forgetRate(this.roundRate);
+    if (this.isSlow) this.forgetRate(this.round.rate);
     if (this.state === "up") this.enter(now, "down");
   }
 
@@ -311,22 +289,22 @@ export class Bbr implements Congestion {
     if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
     if (this.slowRounds > 0 && this.roundQueued) {
-      this.forgetRate(this.roundRate);
+      this.forgetRate(this.round.rate);
       this.enterProbeRtt(now);
     } else if (this.slowRounds >= SLOW_ROUNDS) {
-      this.forgetRate(this.roundRate);
+      this.forgetRate(this.round.rate);
     }
   }
 
   /** All of this round took clearly longer than the way and the bursts on it explain. */
   private get roundQueued(): boolean {
-    if (this.rate === 0 || !Number.isFinite(this.roundRtt)) return false;
-    return this.roundRtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.inTime(this.burst));
+    if (this.rate === 0 || !Number.isFinite(this.round.rtt)) return false;
+    return this.round.rtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.inTime(this.burst));
   }
 
   /** This round had enough to send, and delivered clearly less than the known rate. */
   private get isSlow(): boolean {
-    return !this.roundLimited && this.roundRate > 0 && this.roundRate < SLOW_SHARE * this.rate;
+    return !this.round.limited && this.round.rate > 0 && this.round.rate < SLOW_SHARE * this.rate;
   }
 
   private forgetRate(rate: number): void {

@@ -3,10 +3,10 @@ import { Bursts } from "../../src/proto/bursts.ts";
 import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 
 const RATE = 1_000_000;
-/** Bytes of a millisecond. */
-const EACH = (RATE * MILLISECOND) / SECOND;
+/** Bytes that arrive in a millisecond: a little less than the greatest rate seen. */
+const EACH = (0.9 * RATE * MILLISECOND) / SECOND;
 
-/** Ten rounds of 20 ms at the known rate; in so many of them the last so many milliseconds are silent, and come at its end. */
+/** Ten rounds of 20 ms; in so many of them the last so many milliseconds are silent, and come at its end. */
 function stretch(bursts: Bursts, from: number, withBurst: number, silence: number, full = true): number {
   let now = from;
   for (let round = 0; round < 10; round++) {
@@ -21,7 +21,7 @@ function stretch(bursts: Bursts, from: number, withBurst: number, silence: numbe
   return now;
 }
 
-test("acknowledgements at the known rate make none", () => {
+test("acknowledgements at a steady rate make none", () => {
   const bursts = new Bursts();
   let now = 0;
   for (let i = 0; i < 4; i++) now = stretch(bursts, now, 0, 0);
@@ -32,7 +32,7 @@ test("acknowledgements at the known rate make none", () => {
 test("a burst is as great as what came at once after a silence", () => {
   const bursts = new Bursts();
   stretch(bursts, 0, 1, 10);
-  expect(bursts.greatest).toBeGreaterThan(8 * EACH);
+  expect(bursts.greatest).toBeGreaterThan(6 * EACH);
   expect(bursts.greatest).toBeLessThanOrEqual(10 * EACH);
 });
 
@@ -41,7 +41,7 @@ test("what comes in one stretch only is not usual; what comes in two of three is
   let now = stretch(bursts, 0, 0, 0);
   now = stretch(bursts, now, 1, 10);
   now = stretch(bursts, now, 0, 0);
-  expect(bursts.greatest).toBeGreaterThan(8 * EACH);
+  expect(bursts.greatest).toBeGreaterThan(6 * EACH);
   expect(bursts.usual).toBeLessThanOrEqual(EACH);
   stretch(bursts, now, 1, 10);
   expect(bursts.usual).toBeLessThanOrEqual(EACH);
@@ -49,7 +49,7 @@ test("what comes in one stretch only is not usual; what comes in two of three is
   const often = new Bursts();
   now = stretch(often, 0, 3, 10);
   stretch(often, now, 3, 10);
-  expect(often.usual).toBeGreaterThan(8 * EACH);
+  expect(often.usual).toBeGreaterThan(6 * EACH);
 });
 
 test("is forgotten after three stretches without", () => {
