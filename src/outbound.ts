@@ -140,13 +140,14 @@ export class Outbound {
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     session.scheduler.begin();
+    const { pulling } = session.scheduler;
     session.setWaits();
     session.resequencer.onTimeout(now);
     for (let more = true; more; ) {
       this.refill(session, now);
       more = false;
-      for (let i = 0; i < order.length; i++) {
-        if (order[i]!.carries && this.pull(session, order[i]!, now)) more = true;
+      for (let i = 0; i < pulling.length; i++) {
+        if (this.pull(session, pulling[i]!, now)) more = true;
       }
       more &&= session.queues.packets > 0;
       more ||= session.scheduler.decide(now, session.waiting);
@@ -222,7 +223,8 @@ export class Outbound {
     }
     if (path.probeDue(now)) {
       path.onProbeSent(now);
-      path.recovery.onAppLimited();
+      // Probes alone say nothing of the rate.
+      if (!path.carries || !session.hasWork) path.recovery.onAppLimited();
       this.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
       this.flush(path, path.destination, now);
     }

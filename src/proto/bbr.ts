@@ -140,7 +140,7 @@ export class Bbr implements Congestion {
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
     this.mostInFlight = inFlight;
-    if (inFlight + this.datagram > this.window) this.round.full = true;
+    if (inFlight >= this.window) this.round.full = true;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
 
@@ -155,6 +155,7 @@ export class Bbr implements Congestion {
     this.inFlightHigh = Number.POSITIVE_INFINITY;
     this.filled = false;
     this.slowRounds = 0;
+    this.bursts.forget();
     this.enter(now, "startup");
   }
 
@@ -231,12 +232,12 @@ export class Bbr implements Congestion {
 
   /** So much more must be in flight because of bursts. */
   private get burst(): number {
-    return this.beyondAcks(this.bursts.greatest);
+    return this.beyondAcks(this.bursts.greatest(this.rate));
   }
 
   /** So much more in flight is no queue: as `burst`, but one late processor is no reason to let a queue stand. */
   private get usualBurst(): number {
-    return this.beyondAcks(this.bursts.usual);
+    return this.beyondAcks(this.bursts.usual(this.rate));
   }
 
   /** No burst counts that acknowledgements make on any path. */
@@ -250,7 +251,7 @@ export class Bbr implements Congestion {
 
   private endRound(now: number, sample: RateSample): void {
     this.roundsInState++;
-    if (!this.round.limited) this.bursts.onRound(this.filled);
+    this.bursts.onRound(now, !this.round.limited, this.filled);
     if (this.state === "up") this.judgeGrowth();
     if (this.state === "startup") this.judgeStartup();
     else if (this.round.overflows(this.datagram)) this.onOverflow(now);

@@ -5,8 +5,9 @@
  */
 import { MILLISECOND, SECOND } from "./limits.ts";
 
-/** So many rounds that had enough to send make a stretch, of which the greatest burst counts. */
+/** So many rounds that had enough to send make a stretch, of which the greatest burst counts; without load, so much time. */
 const ROUNDS = 10;
+const UNLOADED = 5 * SECOND;
 /** No burst counts for more than this much time's worth (Linux says 100 ms). */
 const LONGEST = 150 * MILLISECOND;
 
@@ -16,20 +17,22 @@ export class Bursts {
   private before = 0;
   private earlier = 0;
   private rounds = 0;
+  private began = 0;
   private stretches = 0;
   /** Acknowledged since `since`, which is when the known rate was last ahead of it. */
   private acked = 0;
   private since = 0;
 
   /** The greatest lately. */
-  get greatest(): number {
-    return Math.max(this.now, this.before, this.earlier);
+  greatest(rate: number): number {
+    return Math.min(Math.max(this.now, this.before, this.earlier), longest(rate));
   }
 
   /** Such that two of three stretches had one as great: what comes only once is no property of the path, but of a processor that was late. */
-  get usual(): number {
+  usual(rate: number): number {
     const { now, before, earlier } = this;
-    return Math.max(Math.min(now, before), Math.min(before, earlier), Math.min(now, earlier));
+    const second = Math.max(Math.min(now, before), Math.min(before, earlier), Math.min(now, earlier));
+    return Math.min(second, longest(rate));
   }
 
   /** Three stretches have been complete since the path was full. */
@@ -39,23 +42,38 @@ export class Bursts {
 
   /** Bytes by which acknowledgements are ahead of the known rate make a burst. */
   onAcked(now: number, bytes: number, rate: number): void {
-    const expected = (rate * (now - this.since)) / SECOND;
+    let expected = (rate * (now - this.since)) / SECOND;
     if (this.acked <= expected) {
       this.since = now;
-      this.acked = bytes;
-      return;
+      this.acked = 0;
+      expected = 0;
     }
     this.acked += bytes;
-    this.now = Math.max(this.now, Math.min(this.acked - expected, (rate * LONGEST) / SECOND));
+    this.now = Math.max(this.now, this.acked - expected);
   }
 
-  /** A round with enough to send ends. `full`: the path has been filled before. */
-  onRound(full: boolean): void {
-    if (++this.rounds < ROUNDS) return;
+  /** A round ends. `loaded`: with enough to send. `full`: the path has been filled before. */
+  onRound(now: number, loaded: boolean, full: boolean): void {
+    if (loaded) this.rounds++;
+    if (this.rounds < ROUNDS && now - this.began < UNLOADED) return;
     this.rounds = 0;
+    this.began = now;
     this.earlier = this.before;
     this.before = this.now;
     this.now = 0;
     this.stretches = full ? this.stretches + 1 : 0;
   }
+
+  /** Nothing is known any more. */
+  forget(): void {
+    this.now = 0;
+    this.before = 0;
+    this.earlier = 0;
+    this.stretches = 0;
+    this.acked = 0;
+  }
+}
+
+function longest(rate: number): number {
+  return (rate * LONGEST) / SECOND;
 }

@@ -23,6 +23,8 @@ export abstract class LossBased implements Congestion {
   /** Packets sent before this moment belong to a loss already answered (RFC 9002 section 7.3.2). */
   private recoveryStart = -1;
 
+  readonly variation = 0;
+
   /** `datagram`: bytes of a full-sized datagram. */
   constructor(datagram: number) {
     this.datagram = datagram;
@@ -36,8 +38,6 @@ export abstract class LossBased implements Congestion {
   protected abstract reduce(): number;
 
   /** In slow start. */
-  readonly variation = 0;
-
   get searching(): boolean {
     return this.window < this.slowStartThreshold;
   }

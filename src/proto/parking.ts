@@ -1,6 +1,6 @@
 /**
  * How long a path that made delivery worse carries nothing (proto/scheduler.ts): longer each time, until it has been of
- * use. Times in microseconds.
+ * use; long at once when it has little to give. Times in microseconds.
  */
 import { SECOND } from "./limits.ts";
 
@@ -9,12 +9,15 @@ const PARK_LONGEST = 60 * SECOND;
 
 export class Parking {
   private until = 0;
+  private parkedFor = 0;
+  /** What doubles. */
   private micros = 0;
 
   /** `little`: there is so little to be gained that it is not worth trying again soon. */
   begin(now: number, little: boolean): void {
-    this.micros = little ? PARK_LONGEST : Math.min(Math.max(2 * this.micros, PARK_FIRST), PARK_LONGEST);
-    this.until = now + this.micros;
+    if (!little) this.micros = Math.min(Math.max(2 * this.micros, PARK_FIRST), PARK_LONGEST);
+    this.parkedFor = little ? PARK_LONGEST : this.micros;
+    this.until = now + this.parkedFor;
   }
 
   /** It was of use: the next time is a first time. */
@@ -29,6 +32,6 @@ export class Parking {
   /** Why it carries nothing, for status; null when it may carry. */
   reason(now: number): string | null {
     if (!this.lasts(now)) return null;
-    return `parked for ${Math.round(this.micros / SECOND)} s: with it, less arrived than without`;
+    return `parked for ${Math.round(this.parkedFor / SECOND)} s: with it, less arrived than without`;
   }
 }

@@ -9,11 +9,13 @@
  *     rule.
  *   - It leaves when, for a while, less is sent than the others carry without it. If it never brought more than that, it
  *     was in the way (packets that arrived early wait for those on it, and the flow's window is too small for that): then
- *     it is parked, longer each time.
+ *     it is parked, longer each time; long at once, if it has little to give.
+ *
+ * Of the paths that carry and are alike, the one with the shortest queue in it pulls first.
  *
  * Decides only; reads no clock. Bytes, bytes per second, microseconds.
  */
-import { MILLISECOND, SECOND } from "./limits.ts";
+import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 
 /** Paths whose packets arrive within so much of each other are alike. */
@@ -45,6 +47,8 @@ export class Scheduler {
   private readonly order: Path[];
   /** Those that may carry now, best first, and how many of them do. */
   private readonly usable: Path[] = [];
+  /** Those that carry, in the order in which they pull: best first, and of paths that are alike the one with the shortest queue. */
+  readonly pulling: Path[] = [];
   private carrying = 1;
   /** Of the present window: bytes that left, when it began, and whether all that waited could leave at some moment. */
   private sent = 0;
@@ -70,7 +74,7 @@ export class Scheduler {
 
   /** Before the paths pull: sorts them, and lets as many carry as did before. */
   begin(): void {
-    const { order, usable } = this;
+    const { order, usable, pulling } = this;
     this.sort();
     const metric = this.lowestMetric;
     usable.length = 0;
@@ -80,27 +84,21 @@ export class Scheduler {
       if (path.status === "up" && (path.metric === metric || path.spill)) usable.push(path);
     }
     this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
-    for (let i = 0; i < this.carrying && i < usable.length; i++) usable[i]!.carries = true;
-    this.shortestQueueFirst();
+    pulling.length = 0;
+    for (let i = 0; i < this.carrying && i < usable.length; i++) this.carry(usable[i]!);
   }
 
-  /** Among paths that are alike, the one goes first whose queue is clearly shorter now. At low load there is none. */
-  private shortestQueueFirst(): void {
-    const { order } = this;
-    for (let i = 1; i < order.length; i++) {
-      const path = order[i]!;
-      let at = i - 1;
-      while (
-        at >= 0 &&
-        isAlike(path, order[at]!) &&
-        isAlike(order[at]!, path) &&
-        queueIn(path) + BURST < queueIn(order[at]!)
-      ) {
-        order[at + 1] = order[at]!;
-        at--;
-      }
-      order[at + 1] = path;
+  /** Puts a path that carries among those that pull: before the ones it is like whose queue is clearly longer now. */
+  private carry(path: Path): void {
+    const { pulling } = this;
+    path.carries = true;
+    const queue = queueIn(path);
+    let at = pulling.length;
+    while (at > 0 && isAlike(path, pulling[at - 1]!) && queue + BURST < queueIn(pulling[at - 1]!)) {
+      pulling[at] = pulling[at - 1]!;
+      at--;
     }
+    pulling[at] = path;
   }
 
   /** How many of the usable paths are as fast as the first, and of its metric: none is in another's way. At least 1. */
@@ -124,7 +122,7 @@ export class Scheduler {
     if (waiting === 0 || next === undefined || next.parking.lasts(now) || !this.helps(next, waiting))
       return false;
     this.carrying++;
-    next.carries = true;
+    this.carry(next);
     this.windows = 0;
     this.most = 0;
     this.begins(now);
@@ -216,9 +214,14 @@ function isAlike(path: Path, first: Path): boolean {
   return later(path, first) < Math.max(ALIKE, unsure);
 }
 
-/** The queue that a path's own packets make in it, in time: what is in flight beyond what fills it. */
-function queueIn({ recovery }: Path): number {
-  return Math.max(0, (recovery.log.inFlight * SECOND) / recovery.rateKnown - recovery.rtt.min);
+/**
+ * The queue that a path's own packets make in it, in time: what is in flight beyond what fills it. At low load there is
+ * none, nor for an initial window on a path whose rate is not known yet.
+ */
+function queueIn(path: Path): number {
+  const { log, rateKnown, rtt } = path.recovery;
+  const least = (INITIAL_WINDOW_PACKETS * path.datagram * SECOND) / Math.max(rtt.srtt, MILLISECOND);
+  return Math.max(0, (log.inFlight * SECOND) / Math.max(rateKnown, least) - roundTrip(path));
 }
 
 /** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */

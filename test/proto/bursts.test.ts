@@ -16,7 +16,7 @@ function stretch(bursts: Bursts, from: number, withBurst: number, silence: numbe
       if (i <= silentFrom) bursts.onAcked(now, EACH, RATE);
       else if (i === 20) bursts.onAcked(now, silence * EACH, RATE);
     }
-    bursts.onRound(full);
+    bursts.onRound(now, true, full);
   }
   return now;
 }
@@ -25,15 +25,15 @@ test("acknowledgements at a steady rate make none", () => {
   const bursts = new Bursts();
   let now = 0;
   for (let i = 0; i < 4; i++) now = stretch(bursts, now, 0, 0);
-  expect(bursts.greatest).toBeLessThanOrEqual(EACH);
-  expect(bursts.usual).toBeLessThanOrEqual(EACH);
+  expect(bursts.greatest(RATE)).toBeLessThanOrEqual(EACH);
+  expect(bursts.usual(RATE)).toBeLessThanOrEqual(EACH);
 });
 
 test("a burst is as great as what came at once after a silence", () => {
   const bursts = new Bursts();
   stretch(bursts, 0, 1, 10);
-  expect(bursts.greatest).toBeGreaterThan(6 * EACH);
-  expect(bursts.greatest).toBeLessThanOrEqual(10 * EACH);
+  expect(bursts.greatest(RATE)).toBeGreaterThan(6 * EACH);
+  expect(bursts.greatest(RATE)).toBeLessThanOrEqual(10 * EACH);
 });
 
 test("what comes in one stretch only is not usual; what comes in two of three is", () => {
@@ -41,29 +41,61 @@ test("what comes in one stretch only is not usual; what comes in two of three is
   let now = stretch(bursts, 0, 0, 0);
   now = stretch(bursts, now, 1, 10);
   now = stretch(bursts, now, 0, 0);
-  expect(bursts.greatest).toBeGreaterThan(6 * EACH);
-  expect(bursts.usual).toBeLessThanOrEqual(EACH);
+  expect(bursts.greatest(RATE)).toBeGreaterThan(6 * EACH);
+  expect(bursts.usual(RATE)).toBeLessThanOrEqual(EACH);
   stretch(bursts, now, 1, 10);
-  expect(bursts.usual).toBeLessThanOrEqual(EACH);
+  expect(bursts.usual(RATE)).toBeLessThanOrEqual(EACH);
 
   const often = new Bursts();
   now = stretch(often, 0, 3, 10);
   stretch(often, now, 3, 10);
-  expect(often.usual).toBeGreaterThan(6 * EACH);
+  expect(often.usual(RATE)).toBeGreaterThan(6 * EACH);
 });
 
 test("is forgotten after three stretches without", () => {
   const bursts = new Bursts();
   let now = stretch(bursts, 0, 5, 10);
   for (let i = 0; i < 3; i++) now = stretch(bursts, now, 0, 0);
-  expect(bursts.greatest).toBeLessThanOrEqual(EACH);
+  expect(bursts.greatest(RATE)).toBeLessThanOrEqual(EACH);
 });
 
 test("none counts for more than 150 ms", () => {
   const bursts = new Bursts();
   bursts.onAcked(SECOND, EACH, RATE);
   bursts.onAcked(SECOND, SECOND, RATE);
-  expect(bursts.greatest).toBe((RATE * 150 * MILLISECOND) / SECOND);
+  expect(bursts.greatest(RATE)).toBe((RATE * 150 * MILLISECOND) / SECOND);
+});
+
+test("without load it is forgotten in time", () => {
+  const bursts = new Bursts();
+  let now = 0;
+  for (let i = 0; i < 4; i++) now = stretch(bursts, now, 5, 10);
+  expect(bursts.usual(RATE)).toBeGreaterThan(6 * EACH);
+  for (let i = 0; i < 3; i++) {
+    now += 5 * SECOND;
+    bursts.onAcked(now, EACH, RATE);
+    bursts.onRound(now, false, true);
+  }
+  expect(bursts.usual(RATE)).toBeLessThanOrEqual(EACH);
+});
+
+test("one acknowledgement alone may tell of a burst", () => {
+  const bursts = new Bursts();
+  let now = 0;
+  for (let round = 0; round < 20; round++) {
+    now += 50 * MILLISECOND;
+    bursts.onAcked(now, 50 * EACH, RATE);
+    bursts.onRound(now, true, true);
+  }
+  expect(bursts.usual(RATE)).toBe(50 * EACH);
+});
+
+test("a path that was silent begins anew", () => {
+  const bursts = new Bursts();
+  let now = 0;
+  for (let i = 0; i < 4; i++) now = stretch(bursts, now, 5, 10);
+  bursts.forget();
+  expect([bursts.greatest(RATE), bursts.usual(RATE), bursts.known]).toEqual([0, 0, false]);
 });
 
 test("is known after three stretches with the path full, not before", () => {

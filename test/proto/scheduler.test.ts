@@ -184,20 +184,36 @@ describe("alike paths", () => {
     expect(bench.carrying).toEqual([0, 1]);
   });
 
-  test("go by the queue in them: the shorter first, by more than a burst", () => {
+  test("pull by the queue in them: the shorter first, by more than a burst", () => {
     const bench = new Bench([{}, {}, { rtt: SLOW }]);
-    const ids = (id: number, inFlight: number) => {
-      bench.paths[id]!.recovery.log.inFlight = inFlight;
+    const pulling = (...inFlight: number[]) => {
+      for (const [id, bytes] of inFlight.entries()) bench.paths[id]!.recovery.log.inFlight = bytes;
       bench.turn(0);
-      return bench.order.map((path) => path.id);
+      // What carries does not depend on the moment.
+      expect(bench.order.map((path) => path.id)).toEqual([0, 1, 2]);
+      return bench.scheduler.pulling.map((path) => path.id);
     };
     const pipe = (RATE * RTT) / SECOND;
     const burst = (RATE * MILLISECOND) / SECOND;
-    expect(ids(0, pipe)).toEqual([0, 1, 2]);
-    expect(ids(0, pipe + burst)).toEqual([0, 1, 2]);
-    expect(ids(0, pipe + burst + 1)).toEqual([1, 0, 2]);
-    expect(ids(1, pipe + 2 * burst + 1)).toEqual([1, 0, 2]);
-    expect(ids(1, pipe + 2 * burst + 2)).toEqual([0, 1, 2]);
+    expect(pulling(pipe, 0)).toEqual([0, 1]);
+    expect(pulling(pipe + burst, 0)).toEqual([0, 1]);
+    expect(pulling(pipe + burst + 1, 0)).toEqual([1, 0]);
+    expect(pulling(pipe + 3 * burst, pipe + 2 * burst)).toEqual([0, 1]);
+    expect(pulling(pipe + 3 * burst + 1, pipe + 2 * burst)).toEqual([1, 0]);
+  });
+
+  test("a path whose rate is not known yet has no queue with an initial window in flight", () => {
+    const bench = new Bench([{ rate: 1000 }, {}]);
+    bench.paths[0]!.recovery.log.inFlight = 10 * 1452;
+    bench.turn(0);
+    expect(bench.scheduler.pulling.map((path) => path.id)).toEqual([0, 1]);
+  });
+
+  test("being alike is not handed on: a queue in the second makes the third no better", () => {
+    const bench = new Bench([{}, { rtt: 26 * MILLISECOND }, { rtt: 31 * MILLISECOND }]);
+    expect(bench.carrying).toEqual([0, 1]);
+    bench.paths[1]!.recovery.log.inFlight = 10 * RATE;
+    for (let i = 0; i < 3; i++) bench.turn(0);
     expect(bench.carrying).toEqual([0, 1]);
   });
 
