@@ -25,7 +25,7 @@ interface Group {
 const GROUPS: readonly Group[] = [
   { name: "units", testSeconds: 60, minutes: 4, quiet: true },
   { name: "sim", testSeconds: 240, minutes: 8, quiet: false },
-  { name: "netns", testSeconds: 120, minutes: 8, quiet: false },
+  { name: "netns", testSeconds: 120, minutes: 12, quiet: false },
   { name: "arm64", testSeconds: 120, minutes: 4, quiet: false },
 ];
 

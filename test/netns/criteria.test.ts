@@ -35,13 +35,22 @@ function criterion(name: string, options: LabOptions, body: (lab: Lab) => Promis
 
 type Both = Record<Direction, number>;
 
-/** Mbit/s of one flow each way, one after the other, over some of the laboratory's paths. */
+/** Mbit/s of one flow each way, in turn, over some of the laboratory's paths: medians of three. */
 async function rates(lab: Lab, paths: readonly number[]): Promise<Both> {
   await lab.startPortals({ paths });
-  const up = (await measureFlow(lab, { direction: "up", seconds: 2 })).mbit;
-  const down = (await measureFlow(lab, { direction: "down", seconds: 2 })).mbit;
-  console.log(`${paths.length} of the paths: ${up.toFixed(1)} Mbit/s up, ${down.toFixed(1)} down`);
-  return { up, down };
+  const measured: Record<Direction, number[]> = { up: [], down: [] };
+  for (let i = 0; i < 3; i++) {
+    for (const direction of directions) {
+      measured[direction].push((await measureFlow(lab, { direction, seconds: 1.6 })).mbit);
+    }
+  }
+  const show = (rates: readonly number[]) => rates.map((mbit) => mbit.toFixed(1)).join(", ");
+  console.log(`${paths.length} of the paths: ${show(measured.up)} Mbit/s up, ${show(measured.down)} down`);
+  return { up: median(measured.up), down: median(measured.down) };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 function expectMore(more: Both, times: number, than: Both): void {
