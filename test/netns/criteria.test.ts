@@ -228,10 +228,11 @@ for (const queueMs of [50, 1000]) {
   criterion(`latency under load: modems with queues of ${queueMs} ms`, options, async (lab) => {
     await lab.startPortals();
     for (const direction of directions) {
-      const flow = measureFlow(lab, { direction, seconds: 4 });
+      const flow = measureFlow(lab, { direction, seconds: 8 });
       // The flow finds its rate first.
       await Bun.sleep(2000);
-      const times = await pingTimes(lab, 100);
+      // For seconds: a processor that is late for a tenth of one must not decide.
+      const times = await pingTimes(lab, 280);
       const { mbit } = await flow;
       const [middle, high] = [0.5, 0.95].map((share) => times[Math.floor(share * times.length)]!);
       console.log(`${direction}: ping p50 ${middle} ms, p95 ${high} ms beside ${mbit.toFixed(1)} Mbit/s`);
