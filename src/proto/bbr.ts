@@ -29,7 +29,9 @@ const DOWN_TIME = 50 * MILLISECOND;
  * more than 1 % too high. While cruising with so much more in flight than fills the pipe, a little less is sent.
  */
 const QUEUE_SHARE = 1.1;
-const QUEUE_GAIN = 0.95;
+const QUEUE_GAIN = 0.9;
+/** Where packets come in bursts, what looks like a queue may be none. */
+const BURST_GAIN = 0.95;
 /** Rounds after which draining ends in any case. */
 const DRAIN_ROUNDS = 6;
 const UP_GAIN = 1.25;
@@ -191,7 +193,8 @@ export class Bbr implements Congestion {
       case "up":
         return UP_GAIN;
       case "cruise":
-        return this.queued ? QUEUE_GAIN : 1;
+        if (!this.queued) return 1;
+        return this.usualBurst > 0 ? BURST_GAIN : QUEUE_GAIN;
       default:
         return 1;
     }
