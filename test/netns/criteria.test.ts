@@ -227,18 +227,21 @@ for (const queueMs of [50, 1000]) {
   const options = { paths: [0, 1].map(() => ({ mbit: 10, delayMs: 10, queueMs })) };
   criterion(`latency under load: modems with queues of ${queueMs} ms`, options, async (lab) => {
     await lab.startPortals();
+    const base = (await pingTimes(lab, 30))[15]!;
     for (const direction of directions) {
-      const flow = measureFlow(lab, { direction, seconds: 8 });
+      const flow = measureFlow(lab, { direction, seconds: 12 });
       // The flow finds its rate first.
       await Bun.sleep(2000);
-      // For seconds: a processor that is late for a tenth of one must not decide.
-      const times = await pingTimes(lab, 280);
+      const highs: number[] = [];
+      for (let i = 0; i < 3; i++) highs.push((await pingTimes(lab, 150))[Math.floor(0.95 * 150)]!);
       const { mbit } = await flow;
-      const [middle, high] = [0.5, 0.95].map((share) => times[Math.floor(share * times.length)]!);
-      console.log(`${direction}: ping p50 ${middle} ms, p95 ${high} ms beside ${mbit.toFixed(1)} Mbit/s`);
+      console.log(
+        `${direction}: ping ${base} ms, p95 ${highs.join(", ")} ms beside ${mbit.toFixed(1)} Mbit/s`,
+      );
       // Full paths, or the test would say nothing: of 18.
       expect(mbit).toBeGreaterThan(13);
-      expect(high!).toBeLessThanOrEqual(2 * 10 + 20);
+      // Of three, because a processor that is late for a tenth of a second must not decide.
+      expect(median(highs)).toBeLessThanOrEqual(base + 20);
     }
   });
 }
