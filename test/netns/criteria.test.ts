@@ -35,11 +35,11 @@ function criterion(name: string, options: LabOptions, body: (lab: Lab) => Promis
 
 type Both = Record<Direction, number>;
 
-/** Mbit/s of one flow each way, in turn, over some of the laboratory's paths: medians of three. */
+/** Mbit/s of one flow each way, in turn, over some of the laboratory's paths: medians of three sessions. */
 async function rates(lab: Lab, paths: readonly number[]): Promise<Both> {
-  await lab.startPortals({ paths });
   const measured: Record<Direction, number[]> = { up: [], down: [] };
   for (let i = 0; i < 3; i++) {
+    await lab.startPortals({ paths });
     for (const direction of directions) {
       measured[direction].push((await measureFlow(lab, { direction, seconds: 1.6 })).mbit);
     }
