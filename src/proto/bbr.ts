@@ -142,7 +142,7 @@ export class Bbr implements Congestion {
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
     this.mostInFlight = inFlight;
-    if (inFlight >= this.window) this.round.full = true;
+    if (!this.filled && inFlight >= this.window) this.round.full = true;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
 

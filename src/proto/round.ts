@@ -18,7 +18,7 @@ export class Round {
   rtt = Number.POSITIVE_INFINITY;
   /** There never was enough to send. */
   limited = true;
-  /** The window was full at some moment: more to send would not have left. */
+  /** In startup: the window was full at some moment, so more to send would not have left. */
   full = false;
 
   /** The next one. */

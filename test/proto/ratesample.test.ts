@@ -1,5 +1,4 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Congestion } from "../../src/proto/congestion.ts";
 import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { DeliveryRate, type RateSample } from "../../src/proto/ratesample.ts";
 import { Reception } from "../../src/proto/reception.ts";
@@ -7,42 +6,19 @@ import { Recovery } from "../../src/proto/recovery.ts";
 import { NO_POSITION } from "../../src/proto/sentlog.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { Bottleneck, D, megabits, path } from "./bottleneck.ts";
+import { Steady } from "./steady.ts";
 
 /** Virtual time passes faster than ours, but not on every machine. */
 setDefaultTimeout(120_000);
 
-/** Sends at one rate whatever happens, and keeps every sample. */
-class Watcher implements Congestion {
-  readonly name = "watcher";
-  readonly searching = false;
-  readonly variation = 0;
-  readonly window = 64_000_000;
+/** Keeps every sample. */
+class Watcher extends Steady {
+  override readonly window = 64_000_000;
   readonly samples: RateSample[] = [];
-  rate: number;
 
-  constructor(rate: number) {
-    this.rate = rate;
-  }
-
-  rateKnown(): number {
-    return this.rate;
-  }
-
-  pacingRate(): number {
-    return this.rate;
-  }
-
-  onSent(): void {}
-
-  onAcked(): void {}
-
-  onLost(): void {}
-
-  onRate(_now: number, sample: RateSample): void {
+  override onRate(_now: number, sample: RateSample): void {
     this.samples.push({ ...sample });
   }
-
-  onTimeout(): void {}
 
   /** Samples of the last stretch that say something of the path. */
   usable(): RateSample[] {

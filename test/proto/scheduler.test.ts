@@ -1,7 +1,6 @@
 /** Which paths carry: real paths, whose rate and round-trip time are as the test says. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Congestion } from "../../src/proto/congestion.ts";
 import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { Path } from "../../src/proto/path.ts";
 import { Scheduler } from "../../src/proto/scheduler.ts";
@@ -9,6 +8,7 @@ import { plainBlock } from "../../src/share/block.ts";
 import { Endpoint } from "../../src/share/endpoint.ts";
 import type { DatagramSocket } from "../../src/share/io.ts";
 import type { PathStatus } from "../../src/share/status.ts";
+import { Steady } from "./steady.ts";
 
 /** Bytes per second: 8 Mbit/s. */
 const RATE = 1_000_000;
@@ -20,31 +20,6 @@ const ALIKE_DIFFERENCE = 8 * MILLISECOND;
 /** How long it is judged what is sent: 250 ms while no round trip is above 125 ms. */
 const WINDOW = 250 * MILLISECOND;
 const STEP = 50 * MILLISECOND;
-
-/** Knows its rate from the start. */
-class Known implements Congestion {
-  readonly name = "known";
-  readonly window = Number.POSITIVE_INFINITY;
-  searching = false;
-  variation = 0;
-  rate: number;
-
-  constructor(rate: number) {
-    this.rate = rate;
-  }
-
-  rateKnown(): number {
-    return this.rate;
-  }
-  pacingRate(): number {
-    return this.rate;
-  }
-  onSent(): void {}
-  onAcked(): void {}
-  onLost(): void {}
-  onRate(): void {}
-  onTimeout(): void {}
-}
 
 interface Plan {
   /** The smallest round-trip time, and the smoothed one if that is not the same. */
@@ -65,7 +40,7 @@ function makePath(id: number, plan: Plan): Path {
       metric: plan.metric ?? 0,
       spill: plan.spill ?? false,
       socket: null as unknown as DatagramSocket,
-      congestion: new Known(plan.rate ?? RATE),
+      congestion: new Steady(plan.rate ?? RATE),
       peerCongestion: "bbr",
       peerRate: 0,
       datagram: 1452,
@@ -116,8 +91,8 @@ class Bench {
     return this.paths.filter((path) => path.carries).map((path) => path.id);
   }
 
-  known(id: number): Known {
-    return this.paths[id]!.recovery.congestion as Known;
+  known(id: number): Steady {
+    return this.paths[id]!.recovery.congestion as Steady;
   }
 
   setRtt(id: number, rtt: number): void {
