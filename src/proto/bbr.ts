@@ -13,6 +13,7 @@ import type { Congestion } from "./congestion.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
 import { Round } from "./round.ts";
+import { Startup } from "./startup.ts";
 
 type State = "startup" | "drain" | "down" | "cruise" | "refill" | "up" | "probeRtt";
 
@@ -41,9 +42,6 @@ const UP_ROUNDS = 4;
 const WINDOW_GAIN = 2;
 /** Draft: 1 % of margin, so that the queue drains on average. */
 const PACING_MARGIN = 0.99;
-/** Startup ends when the rate has not grown by a quarter in three rounds. */
-const FULL_GROWTH = 1.25;
-const FULL_ROUNDS = 3;
 /** Losses that end startup in the middle of a round. */
 const OVERFLOW_PACKETS = 8;
 const LOSS_BETA = 0.7;
@@ -86,6 +84,7 @@ export class Bbr implements Congestion {
   private rtt = 0;
   private slowRounds = 0;
   private roundsInState = 0;
+  /** While probing upwards: the rate when it last grew, and how many rounds ago that was. */
   private fullRate = 0;
   private fullRounds = 0;
   private filled = false;
@@ -94,6 +93,7 @@ export class Bbr implements Congestion {
   /** A queue stands in the path, and is not gone yet. */
   private queued = false;
   private readonly round = new Round();
+  private readonly startup = new Startup();
   private readonly bursts = new Bursts();
   /** Most in flight since the last acknowledgement. */
   private mostInFlight = 0;
@@ -112,8 +112,8 @@ export class Bbr implements Congestion {
     return !this.filled;
   }
 
-  get variation(): number {
-    return this.bursts.known ? this.inTime(this.usualBurst) : 0;
+  get variation(): number | null {
+    return this.bursts.known ? this.inTime(this.usualBurst) : null;
   }
 
   rateKnown(srtt: number): number {
@@ -142,6 +142,7 @@ export class Bbr implements Congestion {
   onSent(now: number, _bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
     this.mostInFlight = inFlight;
+    this.round.mostInFlight = Math.max(this.round.mostInFlight, inFlight);
     if (!this.filled && inFlight >= this.window) this.round.full = true;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
@@ -263,17 +264,10 @@ export class Bbr implements Congestion {
   }
 
   private judgeStartup(): void {
-    if (this.round.overflows(this.datagram)) {
-      this.fullRounds = FULL_ROUNDS;
-    } else if (this.round.limited && !this.round.full) {
-      return;
-    } else if (this.rate >= this.fullRate * FULL_GROWTH) {
-      this.fullRate = this.rate;
-      this.fullRounds = 0;
-    } else {
-      this.fullRounds++;
-    }
-    this.filled = this.fullRounds >= FULL_ROUNDS;
+    const { round, burst } = this;
+    const pipe = UP_GAIN * this.product + burst + INITIAL_WINDOW_PACKETS * this.datagram;
+    const least = this.minRtt + this.inTime(burst);
+    this.filled = round.overflows(this.datagram) || this.startup.onRound(round, this.rate, least, pipe);
   }
 
   /** Too much was lost: the path's queue is full, or its rate has dropped. */
@@ -399,8 +393,10 @@ export class Bbr implements Congestion {
     this.state = state;
     this.stateSince = now;
     this.roundsInState = 0;
-    if (state === "startup" || state === "up") {
-      this.fullRate = state === "up" ? this.rate : 0;
+    if (state === "startup") {
+      this.startup.begin();
+    } else if (state === "up") {
+      this.fullRate = this.rate;
       this.fullRounds = 0;
     } else if (state === "down") {
       // A probing cycle ends: rates are remembered over two of them.

@@ -12,8 +12,8 @@ export interface Congestion {
   readonly window: number;
   /** True while it has not yet found what the path carries: it sends more each round trip. */
   readonly searching: boolean;
-  /** By how much the path's delay is known to vary: its round trip takes the least and up to so much longer. */
-  readonly variation: number;
+  /** By how much the delay varies: a round trip takes the least and up to so much longer. Null while that is not known. */
+  readonly variation: number | null;
   /** Bytes per second that the path is known to carry. */
   rateKnown(srtt: number): number;
   /** Bytes per second at which they may leave. */

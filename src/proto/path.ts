@@ -38,6 +38,9 @@ import { Reception } from "./reception.ts";
 import { Recovery, type RecoverySink } from "./recovery.ts";
 import { Silence } from "./silence.ts";
 
+/** Probes of a path that has come up, and how far apart: what its round trip is, and how it varies, is known before it is needed. */
+const FIRST_PROBES = 8;
+const FIRST_PROBES_INTERVAL = 20 * MILLISECOND;
 /** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
 const HASTY_CHALLENGES = 20;
 
@@ -92,6 +95,8 @@ export class Path {
   private lastSentAt: number;
   private probeAt = Number.POSITIVE_INFINITY;
   private probeInterval = 0;
+  /** So many probes still follow each other closely. */
+  private firstProbes = 0;
   /** Packet numbers from here on, once acknowledged, are answers to what was sent since it was given up. */
   private answersFrom = 0;
 
@@ -283,6 +288,7 @@ export class Path {
     this.lastSentAt = now;
     if (this.status === "up") {
       this.probeAt = Number.POSITIVE_INFINITY;
+      if (this.firstProbes > 0) this.firstProbes--;
       return;
     }
     this.report.onProbe();
@@ -308,7 +314,7 @@ export class Path {
     );
     at = Math.min(at, this.recovery.timeoutAt);
     if (this.status === "up")
-      at = Math.min(at, this.silence.nextAt(this.answerTimeout), this.lastSentAt + this.idleInterval);
+      at = Math.min(at, this.silence.nextAt(this.answerTimeout), this.lastSentAt + this.restInterval);
     else if (this.status === "suspect") at = Math.min(at, this.downAt);
     return at;
   }
@@ -322,13 +328,18 @@ export class Path {
       if (this.silence.doubts(now, timeout)) this.company.onDoubt(now, this);
       if (this.silence.over(now, timeout, unread, this.company.peerAliveAt)) {
         this.suspect(now, `silent for ${Math.round(this.silence.lasts(now) / MILLISECOND)} ms`, "silent");
-      } else if (now >= this.lastSentAt + this.idleInterval) this.probeAt = now;
+      } else if (now >= this.lastSentAt + this.restInterval) this.probeAt = now;
     } else if (this.status === "suspect" && now >= this.downAt) {
       this.become(now, "down", `no answer; ${this.reason}`);
     } else if (this.status === "down" && now >= this.recovery.oldestOutstandingAt + PROBE_DOWN) {
       // It may stay so for months: probes that will not be answered are not remembered.
       this.recovery.abandon(now);
     }
+  }
+
+  /** After so long without anything sent it is probed. */
+  private get restInterval(): number {
+    return this.firstProbes > 0 ? FIRST_PROBES_INTERVAL : this.idleInterval;
   }
 
   /** How long an answer may take. */
@@ -384,6 +395,7 @@ export class Path {
       this.recovery.resume();
       this.report.onReturned();
       this.probeAt = Number.POSITIVE_INFINITY;
+      this.firstProbes = FIRST_PROBES;
       this.lastSentAt = now;
     }
     this.company.onStatus(this, from, status, reason);

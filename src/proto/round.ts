@@ -16,6 +16,7 @@ export class Round {
   /** The greatest delivery rate, bytes per second, and the least round-trip time, microseconds. */
   rate = 0;
   rtt = Number.POSITIVE_INFINITY;
+  mostInFlight = 0;
   /** There never was enough to send. */
   limited = true;
   /** In startup: the window was full at some moment, so more to send would not have left. */
@@ -28,6 +29,7 @@ export class Round {
     this.acked = 0;
     this.rate = 0;
     this.rtt = Number.POSITIVE_INFINITY;
+    this.mostInFlight = 0;
     this.limited = true;
     this.full = false;
   }

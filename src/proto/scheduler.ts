@@ -17,6 +17,7 @@
  */
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
+import type { Recovery } from "./recovery.ts";
 
 /** Paths whose packets arrive within so much of each other are alike. */
 const ALIKE = 4 * MILLISECOND;
@@ -24,8 +25,6 @@ const ALIKE = 4 * MILLISECOND;
 const UNSURE = 1 / 8;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
 const BURST = MILLISECOND;
-/** A path is slower when its packets arrive later by more than this share of the fastest path's round trip. */
-const SLOWER = 0.5;
 /** Half of what a loss takes from a flow's window (RFC 9438 leaves 0.7) is kept in hand. */
 const AFTER_LOSS = 0.85;
 /** What was sent is judged over so long, and over so many round trips of the slowest path that carries. */
@@ -138,7 +137,9 @@ export class Scheduler {
   /** True when so much waits that `next` is of use beside those that carry. */
   private helps(next: Path, waiting: number): boolean {
     const first = this.usable[0]!;
-    const waits = next.metric > first.metric || isSlower(next, first);
+    // Paths that still learn their rate, and have a queue only for that, are waited for. A flow in its slow start would take
+    // what comes later by the other path for a queue, and stop growing long before the first path is full (RFC 9406).
+    const waits = !isAlike(next, first);
     let rate = 0;
     for (let i = 0; i < this.carrying; i++) {
       const { recovery } = this.usable[i]!;
@@ -198,9 +199,17 @@ export class Scheduler {
   }
 }
 
-/** What a packet and its acknowledgement take: the least, and where the delay varies, as much as it varies. */
+/**
+ * What a packet and its acknowledgement take: the least, and where the delay varies, as much as it varies; before the
+ * congestion control knows how much, what the samples say (RFC 9002's rttvar is a mean deviation).
+ */
 function roundTrip({ recovery }: Path): number {
-  return recovery.rtt.min + recovery.congestion.variation;
+  const { rtt } = recovery;
+  return rtt.sampled ? rtt.min + variationOf(recovery) : rtt.srtt;
+}
+
+function variationOf({ rtt, congestion }: Recovery): number {
+  return congestion.variation ?? 2 * rtt.rttvar;
 }
 
 /** How much later a packet arrives that takes `path` instead of `first`. */
@@ -210,7 +219,7 @@ function later(path: Path, first: Path): number {
 
 function isAlike(path: Path, first: Path): boolean {
   if (path.metric !== first.metric) return false;
-  const unsure = UNSURE * (path.recovery.congestion.variation + first.recovery.congestion.variation);
+  const unsure = UNSURE * (variationOf(path.recovery) + variationOf(first.recovery));
   return later(path, first) < Math.max(ALIKE, unsure);
 }
 
@@ -222,11 +231,6 @@ function queueIn(path: Path): number {
   const { log, rateKnown, rtt } = path.recovery;
   const least = (INITIAL_WINDOW_PACKETS * path.datagram * SECOND) / Math.max(rtt.srtt, MILLISECOND);
   return Math.max(0, (log.inFlight * SECOND) / Math.max(rateKnown, least) - roundTrip(path));
-}
-
-/** So much slower that paths which still learn their rate, and have a long queue only for that, are waited for. */
-function isSlower(path: Path, first: Path): boolean {
-  return later(path, first) > SLOWER * roundTrip(first);
 }
 
 /**

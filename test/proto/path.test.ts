@@ -77,8 +77,14 @@ function makePath(now = 0, connected = false): Path {
   );
 }
 
-/** A path that has joined with a round trip of RTT. */
+/** A path that has joined with a round trip of RTT; what it is probed at first is over. */
 function joined(now = 0): Path {
+  const path = answered(now);
+  for (let i = 0; i < 8; i++) path.onProbeSent(now);
+  return path;
+}
+
+function answered(now: number): Path {
   const path = makePath(now - RTT);
   path.onChallengeSent(now - RTT, 1, 2);
   path.onAnswer(now, 1, 2);
@@ -235,6 +241,11 @@ describe("silence", () => {
     const probes = run(path, 0, PROBE_IDLE - 1);
     expect(probes).toEqual([]);
     expect(path.status).toBe("up");
+  });
+
+  test("a path that has come up is probed eight times in a row, so that its round trip and what it varies by are known", () => {
+    const path = answered(0);
+    expect(run(path, 0, 500_000).slice(0, 8)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((i) => i * 20_000));
   });
 
   test("an idle path is probed now and then", () => {

@@ -1,7 +1,7 @@
 /** Which paths carry: real paths, whose rate and round-trip time are as the test says. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { MILLISECOND, SECOND } from "../../src/proto/limits.ts";
+import { INITIAL_RTT, MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { Path } from "../../src/proto/path.ts";
 import { Scheduler } from "../../src/proto/scheduler.ts";
 import { plainBlock } from "../../src/share/block.ts";
@@ -25,6 +25,10 @@ interface Plan {
   /** The smallest round-trip time, and the smoothed one if that is not the same. */
   readonly rtt?: number;
   readonly srtt?: number;
+  /** How much its samples vary. */
+  readonly rttvar?: number;
+  /** What the congestion control says of that. */
+  readonly variation?: number | null;
   readonly rate?: number;
   readonly metric?: number;
   readonly spill?: boolean;
@@ -32,6 +36,8 @@ interface Plan {
 
 function makePath(id: number, plan: Plan): Path {
   const endpoint = () => new Endpoint(plainBlock(Endpoint.size));
+  const congestion = new Steady(plan.rate ?? RATE);
+  if (plan.variation !== undefined) congestion.variation = plan.variation;
   const path = new Path(
     0,
     {
@@ -40,7 +46,7 @@ function makePath(id: number, plan: Plan): Path {
       metric: plan.metric ?? 0,
       spill: plan.spill ?? false,
       socket: null as unknown as DatagramSocket,
-      congestion: new Steady(plan.rate ?? RATE),
+      congestion,
       peerCongestion: "bbr",
       peerRate: 0,
       datagram: 1452,
@@ -52,8 +58,11 @@ function makePath(id: number, plan: Plan): Path {
     { isUp: true, peerAliveAt: 0, onStatus: () => {}, onDoubt: () => {} },
   );
   path.status = "up";
-  path.recovery.rtt.min = plan.rtt ?? RTT;
-  path.recovery.rtt.srtt = plan.srtt ?? path.recovery.rtt.min;
+  const { rtt } = path.recovery;
+  rtt.sampled = true;
+  rtt.min = plan.rtt ?? RTT;
+  rtt.srtt = plan.srtt ?? rtt.min;
+  rtt.rttvar = plan.rttvar ?? 0;
   return path;
 }
 
@@ -295,15 +304,12 @@ describe("joining", () => {
     },
   );
 
-  test("a much slower path does not join while one that carries still searches, a less slow one does", () => {
-    const slower = new Bench([{}, { rtt: 3 * RTT }]);
-    slower.known(0).searching = true;
-    expect(slower.turn(queue(SECOND))).toBe(false);
-    slower.known(0).searching = false;
-    expect(slower.turn(queue(SECOND))).toBe(true);
-    const less = new Bench([{}, { rtt: 1.9 * RTT }]);
-    less.known(0).searching = true;
-    expect(less.turn(queue(SECOND))).toBe(true);
+  test("a slower path does not join while one that carries still searches", () => {
+    const bench = new Bench([{}, { rtt: RTT + ALIKE_DIFFERENCE }]);
+    bench.known(0).searching = true;
+    expect(bench.turn(queue(SECOND))).toBe(false);
+    bench.known(0).searching = false;
+    expect(bench.turn(queue(SECOND))).toBe(true);
   });
 
   test("one after the other, each looked at anew", () => {
@@ -312,6 +318,23 @@ describe("joining", () => {
     expect(bench.turn(queue(SECOND))).toBe(true);
     expect(bench.turn(queue(SECOND))).toBe(false);
     expect(bench.carrying).toEqual([0, 1]);
+  });
+
+  test("a path whose samples vary counts as slower by twice as much, until the congestion control knows better", () => {
+    const bench = (rttvar: number) => new Bench([{}, { rttvar, variation: null }]);
+    expect(bench(3.9 * MILLISECOND).carrying).toEqual([0, 1]);
+    expect(bench(6 * MILLISECOND).carrying).toEqual([0]);
+    expect(new Bench([{}, { rttvar: 6 * MILLISECOND }]).carrying).toEqual([0, 1]);
+  });
+
+  test("a path without a sample is not taken for the fastest", () => {
+    const bench = new Bench([{}, {}]);
+    const { rtt } = bench.paths[0]!.recovery;
+    rtt.sampled = false;
+    rtt.min = 0;
+    rtt.srtt = INITIAL_RTT;
+    bench.turn(0);
+    expect(bench.order.map((path) => path.id)).toEqual([1, 0]);
   });
 });
 

@@ -6,7 +6,7 @@ export class Steady implements Congestion {
   readonly name = "steady";
   readonly window = Number.POSITIVE_INFINITY;
   searching = false;
-  variation = 0;
+  variation: number | null = 0;
   /** Bytes per second. */
   rate: number;
 

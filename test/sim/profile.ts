@@ -83,7 +83,7 @@ function measure(plan: Plan, options: ProfileOptions): Measured {
   try {
     // The session is made and every path has joined.
     world.runFor(2 * SECOND);
-    const stream = new Stream(world, { upwards, cubic: true });
+    const stream = new Stream(world, { upwards, cubic: true, hystart: true });
     world.runFor(settle * SECOND);
     const began = world.now;
     for (const { at, path, set } of changes)

@@ -1,5 +1,7 @@
 /** The hosts behind the portals: UDP and ICMP at a rate, and bulk transfers by a plain TCP (RFC 5681, 6298, 6675, 9438). */
+
 import type { LineSettings } from "../../src/lab/line.ts";
+import { HyStart } from "./hystart.ts";
 import {
   type ChecksumMode,
   type Entry,
@@ -155,6 +157,8 @@ export interface StreamPlan extends FlowPlan {
   readonly segmentBytes?: number;
   /** Grows by CUBIC (RFC 9438), as today's kernels do, instead of by RFC 5681. */
   readonly cubic?: boolean;
+  /** CUBIC: slow start ends as in Linux (hystart.ts), not only when something is lost. */
+  readonly hystart?: boolean;
   readonly startAt?: number;
 }
 
@@ -186,9 +190,13 @@ export class Stream {
   private highest: number;
   private window: number;
   private threshold = Number.POSITIVE_INFINITY;
-  /** CUBIC: the window before the last reduction, and when that was. */
+  /** CUBIC: when slow start should end before something is lost; null once it has. */
+  private slowStart: HyStart | null;
+  /** CUBIC: the window before the last reduction, when that was, and how many seconds later it is reached again. */
   private windowBefore = 0;
   private reducedAt = 0;
+  private reachedAfter = 0;
+  private reducing = false;
   private recover = -1;
   private repairedAt = Number.NEGATIVE_INFINITY;
   private undo: { window: number; threshold: number; end: number } | null = null;
@@ -236,6 +244,7 @@ export class Stream {
     this.highest = this.first;
     this.expected = this.first;
     this.window = 10 * this.size;
+    this.slowStart = plan.hystart === true ? new HyStart() : null;
     world.at(plan.startAt ?? world.now, () => this.send());
   }
 
@@ -282,6 +291,7 @@ export class Stream {
       this.timedSequence = sequence + 1;
       this.timedAt = world.now;
     }
+    if (sequence >= this.highest) this.slowStart?.onSent(world.now, sequence + bytes);
     const end = sequence + bytes === this.limit;
     const flags = TcpFlag.ACK | (end || sizes.length > 20 ? TcpFlag.PSH : 0);
     const packet = world.ledger.make(this.data, world.now, sizes, { sequence, acknowledged: 1, flags });
@@ -308,8 +318,7 @@ export class Stream {
     if (this.unacked >= this.highest || this.abandoned) return;
     this.timeouts++;
     this.undo = { window: this.window, threshold: this.threshold, end: this.unacked + this.size };
-    this.windowBefore = this.window;
-    this.reducedAt = this.world.now;
+    this.remember(this.world.now, this.remainder);
     // Before the first acknowledgement there is no level to remember: a lost SYN would have lowered none either.
     if (this.unacked > this.first) this.threshold = Math.max(this.window * this.remainder, 2 * this.size);
     this.window = this.size;
@@ -326,8 +335,7 @@ export class Stream {
     if (acknowledged > this.unacked) this.advance(now, acknowledged);
     if (missing !== undefined && acknowledged === this.unacked) {
       if (this.recover < 0 && missing.above >= 3) {
-        this.windowBefore = this.window;
-        this.reducedAt = now;
+        this.remember(now, this.remainder);
         this.threshold = Math.max(this.window * this.remainder, 2 * this.size);
         this.window = this.threshold;
         this.recover = this.highest;
@@ -353,12 +361,34 @@ export class Stream {
     }
     this.undo = null;
     if (this.recover >= 0 && acknowledged >= this.recover) this.recover = -1;
+    this.leaveSlowStart(now, acknowledged);
     if (this.recover < 0) {
       const growth = this.window < this.threshold ? bytes : this.growth(now, bytes);
       this.window = Math.min(this.window + growth, MAX_WINDOW);
     }
     this.timerAt = Number.POSITIVE_INFINITY;
     if (this.unacked < this.highest) this.arm();
+  }
+
+  /** Slow start ends when the delay or the train of acknowledgements says so: `threshold` becomes what the window is. */
+  private leaveSlowStart(now: number, acknowledged: number): void {
+    if (this.slowStart === null) return;
+    if (this.window >= this.threshold) this.slowStart = null;
+    else if (this.slowStart.onAck(now, acknowledged, this.highest, this.window / this.size)) {
+      this.threshold = this.window;
+      this.remember(now, 1);
+      this.slowStart = null;
+    }
+  }
+
+  /** CUBIC: from here on the window grows back to what it is now, of which `remainder` is left. */
+  private remember(now: number, remainder: number): void {
+    if (remainder < 1) this.reducing = true;
+    const most = this.window / this.size;
+    this.windowBefore = this.window;
+    this.reducedAt = now;
+    // Rounded, because machines differ in the last digit of a cube root.
+    this.reachedAfter = Math.round(1e6 * Math.cbrt((most * (1 - remainder)) / 0.4)) / 1e6;
   }
 
   /** What a loss leaves of the window. */
@@ -372,12 +402,15 @@ export class Stream {
     if (this.plan.cubic !== true) return this.size * perWindow;
     // RFC 9438 section 4.2: W(t) = C (t - K)^3 + W_max, in segments and seconds.
     const most = this.windowBefore / this.size;
-    // Rounded, because machines differ in the last digit of a cube root.
-    const k = Math.round(1e6 * Math.cbrt((most * (1 - this.remainder)) / 0.4)) / 1e6;
-    const t = (now + this.srtt - this.reducedAt) / SECOND - k;
+    const t = (now + this.srtt - this.reducedAt) / SECOND - this.reachedAfter;
     const target = Math.min((0.4 * t * t * t + most) * this.size, 1.5 * this.window);
-    // Section 4.3: never slower than a flow of RFC 5681 with the same reduction.
-    return Math.max(target - this.window, 0.53 * this.size) * perWindow;
+    // Section 4.3: never slower than a flow of RFC 5681 with the same reduction. Linux: nor than by 5 % in a round trip,
+    // before anything has been lost.
+    const least = Math.max(
+      0.53 * this.size,
+      this.plan.hystart !== true || this.reducing ? 0 : this.window / 20,
+    );
+    return Math.max(target - this.window, least) * perWindow;
   }
 
   /** Sends what is missing, all of it once per round trip. */
