@@ -101,8 +101,6 @@ export class Inbound {
   flush(): void {
     this.deliverer.flush();
     this.nextBuffer = 0;
-    const { sessions } = this.portal;
-    for (let i = 0; i < sessions.length; i++) sessions[i]!.resequencer.reclaim();
   }
 
   private datagram(
@@ -314,6 +312,7 @@ export class Inbound {
       session.drops.count("badSource");
       return;
     }
+    session.onUse(now);
     const sequence = block.view.getUint32(body);
     const distance = block.view.getUint16(body + 4);
     const hold = slowsByDisorder(block, packet, length) ? HOLD_STREAM : HOLD_OTHER;

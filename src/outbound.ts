@@ -17,7 +17,6 @@
 import { random32 } from "./proto/environment.ts";
 import { MILLISECOND, TRAIN_BYTES, TRAIN_PACKETS } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
-import { peerFor } from "./proto/peer.ts";
 import type { Portal } from "./proto/portal.ts";
 import { NO_POSITION } from "./proto/sentlog.ts";
 import type { Session } from "./proto/session.ts";
@@ -78,7 +77,7 @@ export class Outbound {
       portal.drops.count("badInner");
       return;
     }
-    const peer = peerFor(portal.peers, this.tun.buffer, VIRTIO_BYTES);
+    const peer = portal.destinations.peerFor(this.tun.buffer, VIRTIO_BYTES);
     if (peer === null || neverForwarded(this.tun.buffer, VIRTIO_BYTES)) {
       portal.drops.count("noRoute", segmenter.packets);
       return;
@@ -94,10 +93,11 @@ export class Outbound {
     for (;;) {
       // Past the queues while nothing waits in them.
       if (queues.packets === 0 && ring.backlog < limit) {
-        const slot = ring.reserve();
-        const length = segmenter.next(ring.block, slot + DATA_HEADER_BYTES);
+        const position = ring.reserve();
+        const slot = ring.offsetOf(position);
+        const length = segmenter.next(ring.blockOf(position), slot + DATA_HEADER_BYTES);
         if (length === 0) break;
-        this.publish(session, slot, length, segmenter.flags, hash);
+        this.publish(session, position, length, segmenter.flags, hash);
       } else {
         const slot = queues.reserve();
         const length = segmenter.next(queues.blockOf(slot), queues.offsetOf(slot));
@@ -105,6 +105,7 @@ export class Outbound {
         queues.add(now, slot, length, segmenter.flags, hash);
       }
     }
+    session.onUse(now);
     session.nextAt = 0;
   }
 
@@ -115,18 +116,19 @@ export class Outbound {
     while (ring.backlog < limit) {
       const queued = queues.take(now);
       if (queued < 0) return;
-      const slot = ring.reserve();
-      queues.move(queued, ring.block, slot + DATA_HEADER_BYTES);
-      this.publish(session, slot, queues.lengthOf(queued), queues.flagsOf(queued), queues.hashOf(queued));
+      const position = ring.reserve();
+      queues.move(queued, ring.blockOf(position), ring.offsetOf(position) + DATA_HEADER_BYTES);
+      this.publish(session, position, queues.lengthOf(queued), queues.flagsOf(queued), queues.hashOf(queued));
     }
   }
 
   /** Numbers the packet in the reserved slot, and lets the senders have it. */
-  private publish(session: Session, slot: number, length: number, flags: number, hash: number): void {
+  private publish(session: Session, sequence: number, length: number, flags: number, hash: number): void {
     const { ring, flows } = session;
-    const sequence = ring.nextPosition;
-    ring.block.view.setUint32(slot, sequence);
-    ring.block.view.setUint16(slot + 4, flows.distance(hash, sequence));
+    const { view } = ring.blockOf(sequence);
+    const slot = ring.offsetOf(sequence);
+    view.setUint32(slot, sequence);
+    view.setUint16(slot + 4, flows.distance(hash, sequence));
     ring.publish(DATA_HEADER_BYTES + length, flags);
   }
 
@@ -152,6 +154,7 @@ export class Outbound {
       more &&= session.queues.packets > 0;
       more ||= session.scheduler.decide(now, session.waiting);
     }
+    session.onTimeout(now);
     session.nextAt = this.nextAt(session, now);
   }
 
@@ -185,7 +188,8 @@ export class Outbound {
       if (!this.fits(HEADER_BYTES + length + TAG_BYTES)) this.flush(path, path.destination, now);
       const before = this.trainBytes;
       const type = Type.data | ring.flagsOf(position);
-      this.seal(session, path, now, type, ring.block, ring.offsetOf(position), length, position, true);
+      const block = ring.blockOf(position);
+      this.seal(session, path, now, type, block, ring.offsetOf(position), length, position, true);
       // Lapped while it was sealed: what is in the train is torn. The packet number counts as lost.
       if (!ring.holds(position)) this.trainBytes = before;
       else path.onSent(now);

@@ -11,7 +11,7 @@ import { Keys } from "./keys.ts";
 import { MAX_PENDING_PER_PEER, PENDING_LIFETIME, REJECT_AFTER, SECOND } from "./limits.ts";
 import { Responder } from "./noise.ts";
 import type { Peer } from "./peer.ts";
-import { type Portal, sameBytes } from "./portal.ts";
+import { bytesText, type Portal, sameBytes } from "./portal.ts";
 import { HandshakeLimiter } from "./ratelimit.ts";
 
 export class Acceptor {
@@ -21,7 +21,9 @@ export class Acceptor {
   private readonly peersByKey = new Map<string, Peer>();
   private readonly stampers = new Map<Peer, MacStamper>();
   /** Answered, not proved; oldest first. */
-  private readonly pending: Keys[] = [];
+  private readonly pending = new Set<Keys>();
+  /** The oldest of them lapses, or one before it that was proved would have; Infinity when there is none. */
+  private lapsesAt = Number.POSITIVE_INFINITY;
   private tickAt = 0;
   /** Peers whose refusal was logged: once each, since anybody may repeat an initiation. */
   private readonly explained = new Set<Peer>();
@@ -32,21 +34,24 @@ export class Acceptor {
     this.checker = new MacChecker(crypto, portal.statics.publicKey);
     this.limiter = new HandshakeLimiter(crypto.random(32));
     for (const peer of portal.peers) {
-      this.peersByKey.set(keyText(peer.publicKey), peer);
+      this.peersByKey.set(bytesText(peer.publicKey), peer);
       this.stampers.set(peer, new MacStamper(crypto, peer.publicKey));
     }
   }
 
   /** When `onTimeout` wants to be called: the oldest unproved answer lapses. */
   get nextAt(): number {
-    const oldest = this.pending[0];
-    return oldest === undefined ? this.tickAt : Math.min(oldest.createdAt + PENDING_LIFETIME, this.tickAt);
+    return Math.min(this.lapsesAt, this.tickAt);
   }
 
   onTimeout(now: number): void {
-    for (let oldest = this.pending[0]; oldest !== undefined; oldest = this.pending[0]) {
-      if (now < oldest.createdAt + PENDING_LIFETIME) break;
-      this.forget(oldest);
+    if (now >= this.lapsesAt) {
+      for (const oldest of this.pending) {
+        this.lapsesAt = oldest.createdAt + PENDING_LIFETIME;
+        if (now < this.lapsesAt) break;
+        this.forget(oldest);
+      }
+      if (this.pending.size === 0) this.lapsesAt = Number.POSITIVE_INFINITY;
     }
     if (now >= this.tickAt) this.retireOld(now);
   }
@@ -74,13 +79,13 @@ export class Acceptor {
       portal.drops.count("notAuthentic");
       return;
     }
-    const copy = this.pendingFor(message);
-    if (copy !== null) {
+    const known = this.keysFrom(message);
+    if (known?.session === null) {
       // The same initiation by another path, or again: the same answer, at no cost.
-      this.answer(now, copy, message[1]!, socket, source);
+      this.answer(now, known, message[1]!, socket, source);
       return;
     }
-    if (this.isSpent(message)) {
+    if (known !== undefined) {
       // Replayed, or the copy of a path slower than the whole handshake: the local needs no answer any more.
       portal.drops.count("replayed");
       return;
@@ -120,7 +125,7 @@ export class Acceptor {
       portal.drops.count("notAuthentic");
       return null;
     }
-    const peer = this.peersByKey.get(keyText(responder.remotePublicKey));
+    const peer = this.peersByKey.get(bytesText(responder.remotePublicKey));
     const payload = parseInitiationPayload(responder.payload);
     const suite = payload === null ? undefined : this.suiteOf(payload.suiteId);
     if (peer === undefined || payload === null || suite === undefined || payload.version !== VERSION) {
@@ -152,7 +157,8 @@ export class Acceptor {
     });
     if (peer.pending.length === MAX_PENDING_PER_PEER) this.forget(peer.pending[0]!);
     peer.pending.push(keys);
-    this.pending.push(keys);
+    this.pending.add(keys);
+    if (this.lapsesAt === Number.POSITIVE_INFINITY) this.lapsesAt = now + PENDING_LIFETIME;
     portal.register(keys);
     return keys;
   }
@@ -165,27 +171,15 @@ export class Acceptor {
   }
 
   /** What was made for this very initiation, if it came before. */
-  private pendingFor(message: Uint8Array): Keys | null {
+  private keysFrom(message: Uint8Array): Keys | undefined {
     const fields = parseInitiation(message);
-    if (fields === null) return null;
-    for (const keys of this.pending) if (sameBytes(keys.ephemeral!, fields.ephemeral)) return keys;
-    return null;
-  }
-
-  /** True when a live session's keys came of this very initiation. */
-  private isSpent(message: Uint8Array): boolean {
-    const fields = parseInitiation(message);
-    if (fields === null) return false;
-    for (const { keys, previousKeys } of this.portal.sessions) {
-      if (sameBytes(keys.ephemeral!, fields.ephemeral)) return true;
-      if (previousKeys !== null && sameBytes(previousKeys.ephemeral!, fields.ephemeral)) return true;
-    }
-    return false;
+    return fields === null ? undefined : this.portal.keysFrom(fields.ephemeral);
   }
 
   private forget(keys: Keys, retire = true): void {
-    remove(this.pending, keys);
-    remove(keys.peer.pending, keys);
+    this.pending.delete(keys);
+    const ofPeer = keys.peer.pending.indexOf(keys);
+    if (ofPeer >= 0) keys.peer.pending.splice(ofPeer, 1);
     if (retire) this.portal.retire(keys);
   }
 
@@ -203,13 +197,4 @@ export class Acceptor {
         : "it speaks another version of the protocol: run the same version on both sides";
     this.portal.environment.log("warn", `${peer.name} is refused: ${what}`);
   }
-}
-
-function remove(list: Keys[], keys: Keys): void {
-  const at = list.indexOf(keys);
-  if (at >= 0) list.splice(at, 1);
-}
-
-function keyText(key: Uint8Array): string {
-  return String.fromCharCode(...key);
 }

@@ -8,18 +8,33 @@ import { MILLISECOND } from "./limits.ts";
 export const TARGET = 5 * MILLISECOND;
 export const INTERVAL = 100 * MILLISECOND;
 
+const NO_TIMES = new Float64Array(0);
+const NO_COUNTS = new Uint32Array(0);
+const NO_FLAGS = new Uint8Array(0);
+
 export class Codel {
   /** Wait that is acceptable; larger for slow lines and long round trips (the session sets it). */
   target = TARGET;
   /** Covers the round trip of most flows (the session sets it). */
   interval = INTERVAL;
-  private readonly firstAbove: Float64Array;
-  private readonly dropNext: Float64Array;
-  private readonly count: Uint32Array;
-  private readonly lastCount: Uint32Array;
-  private readonly dropping: Uint8Array;
+  private firstAbove = NO_TIMES;
+  private dropNext = NO_TIMES;
+  private count = NO_COUNTS;
+  private lastCount = NO_COUNTS;
+  private dropping = NO_FLAGS;
 
   constructor(queues: number) {
+    this.reset(queues);
+  }
+
+  /** Begins anew with so many queues; none take no memory. */
+  reset(queues: number): void {
+    if (queues === 0) {
+      this.firstAbove = this.dropNext = NO_TIMES;
+      this.count = this.lastCount = NO_COUNTS;
+      this.dropping = NO_FLAGS;
+      return;
+    }
     this.firstAbove = new Float64Array(queues);
     this.dropNext = new Float64Array(queues);
     this.count = new Uint32Array(queues);

@@ -1,14 +1,16 @@
 /** What the protocol is given by whoever runs it: memory, randomness, cryptography, and where to report. */
 import type { Copy, MakeBlock } from "../share/block.ts";
 import type { CipherSuite } from "../share/io.ts";
+import type { ReleaseBlock } from "../share/store.ts";
 import type { NoiseCrypto } from "./noisecrypto.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
 
 export interface Environment {
   readonly makeBlock: MakeBlock;
-  /** Memory that other threads may map: for rings. */
+  /** Memory that other threads may map: for rings and the packets in them. */
   readonly makeSharedBlock: MakeBlock;
+  readonly releaseBlock: ReleaseBlock;
   readonly copy: Copy;
   readonly crypto: NoiseCrypto;
   /** The suite to propose, and those to accept; ids differ. */

@@ -3,11 +3,13 @@
  * bytes, so that a ping or a DNS query never waits behind a download; each queue is kept short by CoDel, so that the flows
  * inside get their drop or mark early.
  *
- * Packets are kept in slots of blocks that are made when first needed, at most MAX_QUEUED.
+ * At most MAX_QUEUED packets are kept. Before the first, and after `trim`, it has hardly any memory.
  */
 import { enlarged } from "../share/arrays.ts";
-import type { Block, Copy, MakeBlock } from "../share/block.ts";
+import type { Block, Copy } from "../share/block.ts";
 import type { DropCounters } from "../share/counters.ts";
+import { NONE, Slots } from "../share/slots.ts";
+import type { Store } from "../share/store.ts";
 import { markCongestion } from "../wire/ecn.ts";
 import { Codel } from "./codel.ts";
 import { MAX_QUEUED, SECOND } from "./limits.ts";
@@ -16,11 +18,10 @@ import { MAX_QUEUED, SECOND } from "./limits.ts";
 const QUEUES = 1024;
 /** Bytes a flow may send in its turn: some packets, so that they can still be merged when they come out. */
 const QUANTUM = 6_000;
-const CHUNK = 256;
-const NONE = -1;
 /** A packet older than this helps nobody. */
 const MAX_WAIT = 2 * SECOND;
 
+const NOTHING = new Int32Array(0);
 const IDLE = 0;
 const NEW = 1;
 const OLD = 2;
@@ -30,64 +31,62 @@ export class FlowQueues {
   bytes = 0;
   /** Packets marked instead of dropped. */
   marked = 0;
-  readonly codel = new Codel(QUEUES);
-  private readonly makeBlock: MakeBlock;
+  readonly codel = new Codel(0);
   private readonly copy: Copy;
-  private readonly slotBytes: number;
   private readonly drops: DropCounters;
 
-  private readonly chunks: Block[] = [];
+  private readonly slots: Slots;
   private lengths = new Uint16Array(0);
   private flags = new Uint8Array(0);
   private hashes = new Uint32Array(0);
   private since = new Float64Array(0);
-  private nextSlot = new Int32Array(0);
-  private free = NONE;
 
-  private readonly heads = new Int32Array(QUEUES).fill(NONE);
-  private readonly tails = new Int32Array(QUEUES).fill(NONE);
-  private readonly backlogs = new Float64Array(QUEUES);
-  private readonly deficits = new Float64Array(QUEUES);
-  private readonly lists = new Uint8Array(QUEUES);
-  private readonly nextQueue = new Int32Array(QUEUES).fill(NONE);
+  // Of each queue; of none while nothing was queued.
+  private heads = new Int32Array(0);
+  private tails = new Int32Array(0);
+  private backlogs = new Int32Array(0);
+  private deficits = new Int32Array(0);
+  private lists = new Uint8Array(0);
+  private nextQueue = new Int32Array(0);
   /** First and last queue of the lists of new and old flows. */
   private readonly first = new Int32Array([NONE, NONE, NONE]);
   private readonly last = new Int32Array([NONE, NONE, NONE]);
+  /** Something was queued since the last `trim`. */
+  private used = false;
 
-  /** `slotBytes`: room for the largest inner packet. */
-  constructor(makeBlock: MakeBlock, copy: Copy, slotBytes: number, drops: DropCounters) {
-    this.makeBlock = makeBlock;
+  constructor(store: Store, copy: Copy, drops: DropCounters) {
+    this.slots = new Slots(store);
     this.copy = copy;
-    this.slotBytes = slotBytes;
     this.drops = drops;
   }
 
   /** A free slot for the next packet: fill its bytes and call `add`. When all are in use, the longest queue loses its oldest. */
   reserve(): number {
     if (this.packets >= MAX_QUEUED) this.dropFromLongest();
-    if (this.free === NONE) this.grow();
-    return this.free;
+    return this.slots.peek();
   }
 
   blockOf(slot: number): Block {
-    return this.chunks[Math.floor(slot / CHUNK)]!;
+    return this.slots.blockOf(slot);
   }
 
   offsetOf(slot: number): number {
-    return (slot % CHUNK) * this.slotBytes;
+    return this.slots.offsetOf(slot);
   }
 
   /** Queues the packet that was written into the reserved slot. */
   add(now: number, slot: number, length: number, flags: number, hash: number): void {
-    this.free = this.nextSlot[slot]!;
+    this.slots.take();
+    this.prepare();
     this.lengths[slot] = length;
     this.flags[slot] = flags;
     this.hashes[slot] = hash;
     this.since[slot] = now;
-    this.nextSlot[slot] = NONE;
+    const { next } = this.slots;
+    next[slot] = NONE;
     const queue = hash & (QUEUES - 1);
     if (this.heads[queue] === NONE) this.heads[queue] = slot;
-    else this.nextSlot[this.tails[queue]!] = slot;
+    else next[this.tails[queue]!] = slot;
     this.tails[queue] = slot;
     this.backlogs[queue]! += length;
     this.packets++;
@@ -98,7 +97,7 @@ export class FlowQueues {
     }
   }
 
-  /** The slot of the packet that goes next, taken out of its queue; -1 when none waits. Call `release` when it is copied. */
+  /** The slot of the packet that goes next, taken out of its queue; -1 when none waits. Call `move` then. */
   take(now: number): number {
     for (;;) {
       const list = this.first[NEW] !== NONE ? NEW : OLD;
@@ -138,12 +137,7 @@ export class FlowQueues {
   /** Copies a taken packet to where it goes, and frees its slot. */
   move(slot: number, to: Block, offset: number): void {
     this.copy(to, offset, this.blockOf(slot), this.offsetOf(slot), this.lengths[slot]!);
-    this.release(slot);
-  }
-
-  private release(slot: number): void {
-    this.nextSlot[slot] = this.free;
-    this.free = slot;
+    this.slots.put(slot);
   }
 
   /** The queue's next packet that CoDel lets pass; -1 when the queue is empty. */
@@ -159,7 +153,7 @@ export class FlowQueues {
       const wait = now - this.since[slot]!;
       if (wait > MAX_WAIT) {
         this.drops.count("overflow");
-        this.release(slot);
+        this.slots.put(slot);
         continue;
       }
       if (!this.codel.drops(queue, now, wait, backlog, this.lengths[slot]!)) return slot;
@@ -168,14 +162,14 @@ export class FlowQueues {
         return slot;
       }
       this.drops.count("queueDelay");
-      this.release(slot);
+      this.slots.put(slot);
     }
   }
 
   private unlinkHead(queue: number): void {
     const slot = this.heads[queue]!;
     const length = this.lengths[slot]!;
-    this.heads[queue] = this.nextSlot[slot]!;
+    this.heads[queue] = this.slots.next[slot]!;
     this.backlogs[queue]! -= length;
     this.packets--;
     this.bytes -= length;
@@ -189,7 +183,7 @@ export class FlowQueues {
     const slot = this.heads[longest]!;
     this.unlinkHead(longest);
     this.drops.count("overflow");
-    this.release(slot);
+    this.slots.put(slot);
   }
 
   private append(list: number, queue: number): void {
@@ -206,15 +200,47 @@ export class FlowQueues {
     if (this.first[list] === NONE) this.last[list] = NONE;
   }
 
-  private grow(): void {
-    const from = this.chunks.length * CHUNK;
-    const size = from + CHUNK;
-    this.chunks.push(this.makeBlock(CHUNK * this.slotBytes));
-    this.lengths = enlarged(this.lengths, new Uint16Array(size));
-    this.flags = enlarged(this.flags, new Uint8Array(size));
-    this.hashes = enlarged(this.hashes, new Uint32Array(size));
-    this.since = enlarged(this.since, new Float64Array(size));
-    this.nextSlot = enlarged(this.nextSlot, new Int32Array(size));
-    for (let slot = size - 1; slot >= from; slot--) this.release(slot);
+  /** Gives memory back if nothing was queued since the last call. True: there is none left to give. */
+  trim(): boolean {
+    if (this.packets === 0 && !this.used) this.clear();
+    this.used = this.packets > 0;
+    return this.slots.empty;
+  }
+
+  /** Gives all memory back; what is queued is lost. */
+  clear(): void {
+    this.slots.clear();
+    this.packets = 0;
+    this.bytes = 0;
+    this.first.fill(NONE);
+    this.last.fill(NONE);
+    this.heads = this.tails = this.backlogs = this.deficits = this.nextQueue = NOTHING;
+    this.lists = new Uint8Array(0);
+    this.lengths = new Uint16Array(0);
+    this.flags = new Uint8Array(0);
+    this.hashes = new Uint32Array(0);
+    this.since = new Float64Array(0);
+    this.codel.reset(0);
+  }
+
+  /** Makes the memory for what is to be queued. */
+  private prepare(): void {
+    this.used = true;
+    if (this.slots.room > this.lengths.length) this.enlarge(this.slots.room);
+    if (this.heads.length > 0) return;
+    this.heads = new Int32Array(QUEUES).fill(NONE);
+    this.tails = new Int32Array(QUEUES).fill(NONE);
+    this.backlogs = new Int32Array(QUEUES);
+    this.deficits = new Int32Array(QUEUES);
+    this.lists = new Uint8Array(QUEUES);
+    this.nextQueue = new Int32Array(QUEUES).fill(NONE);
+    this.codel.reset(QUEUES);
+  }
+
+  private enlarge(room: number): void {
+    this.lengths = enlarged(this.lengths, new Uint16Array(room));
+    this.flags = enlarged(this.flags, new Uint8Array(room));
+    this.hashes = enlarged(this.hashes, new Uint32Array(room));
+    this.since = enlarged(this.since, new Float64Array(room));
   }
 }

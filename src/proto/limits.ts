@@ -81,6 +81,11 @@ export const MAX_JOINING = 220 * MILLISECOND;
 /** Packets a session may queue in front of its ring. */
 export const MAX_QUEUED = 8192;
 
+/** Memory that was not used for so long goes back to the store. */
+export const TRIM_EVERY = 2 * SECOND;
+/** What the store has and nobody needed for so long goes back to the system. */
+export const STORE_TRIM_EVERY = SECOND;
+
 /** Data sequences the resequencer remembers. */
 export const SEQUENCE_WINDOW = 32_768;
 /** Packets the resequencer may hold; beyond it, the oldest is delivered as it is. */

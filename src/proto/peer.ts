@@ -34,18 +34,13 @@ export class Peer {
   /** True when a whole inner packet's source is one of the peer's addresses. */
   allowsSource(packet: Block, offset: number): boolean {
     const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
-    return this.matches(packet, offset + sourceOffset(version), addressBytes(version)) >= 0;
-  }
-
-  /** Length of the longest of the peer's prefixes that holds this address; -1 when none does. */
-  matches(packet: Block, at: number, bytes: number): number {
-    let best = -1;
+    const at = offset + sourceOffset(version);
+    const bytes = addressBytes(version);
     for (let i = 0; i < this.addresses.length; i++) {
       const prefix = this.addresses[i]!;
-      if (prefix.bytes.length === bytes && prefix.length > best && inPrefix(packet.bytes, at, prefix))
-        best = prefix.length;
+      if (prefix.bytes.length === bytes && inPrefix(packet.bytes, at, prefix)) return true;
     }
-    return best;
+    return false;
   }
 }
 
@@ -54,21 +49,4 @@ function inPrefix(bytes: Uint8Array, at: number, prefix: InnerPrefix): boolean {
   for (let i = 0; i < whole; i++) if (bytes[at + i] !== prefix.bytes[i]) return false;
   const rest = prefix.length & 7;
   return rest === 0 || ((bytes[at + whole]! ^ prefix.bytes[whole]!) & (0xff << (8 - rest))) === 0;
-}
-
-/** The peer to whom a whole packet's destination belongs: longest prefix first. Null when it is nobody's. */
-export function peerFor(peers: readonly Peer[], packet: Block, offset: number): Peer | null {
-  const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
-  const bytes = addressBytes(version);
-  const at = offset + sourceOffset(version) + bytes;
-  let found: Peer | null = null;
-  let best = -1;
-  for (let i = 0; i < peers.length; i++) {
-    const length = peers[i]!.matches(packet, at, bytes);
-    if (length > best) {
-      best = length;
-      found = peers[i]!;
-    }
-  }
-  return found;
 }

@@ -6,17 +6,22 @@ import type { Block } from "../share/block.ts";
 import { DropCounters } from "../share/counters.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket } from "../share/io.ts";
-import { type Environment, random32 } from "./environment.ts";
+import { Store } from "../share/store.ts";
+import { DATA_HEADER_BYTES } from "../wire/datagram.ts";
+import { Agenda } from "./agenda.ts";
+import { Destinations } from "./destinations.ts";
+import { type Environment, random32, slotBytesFor } from "./environment.ts";
 import type { Keys } from "./keys.ts";
+import { STORE_TRIM_EVERY } from "./limits.ts";
 import type { StaticKeys } from "./noise.ts";
 import type { Peer } from "./peer.ts";
 import type { PacketSink } from "./resequencer.ts";
-import { Session } from "./session.ts";
+import { type Ground, Session } from "./session.ts";
 
 /** Largest handshake message, with room. */
 const MESSAGE_BYTES = 512;
 
-export class Portal {
+export class Portal implements Ground {
   readonly environment: Environment;
   readonly statics: StaticKeys;
   readonly peers: readonly Peer[];
@@ -25,7 +30,18 @@ export class Portal {
   /** What strangers sent, and inner packets that belong to no session. */
   readonly drops = new DropCounters();
   readonly sessions: Session[] = [];
+  /** The live sessions by when they must be looked at. */
+  readonly agenda = new Agenda<Session>();
+  /** The peers by what they may be sent. */
+  readonly destinations: Destinations;
+  /** Memory for the packets of all sessions. */
+  readonly store: Store;
+  private storeTrimAt = Number.POSITIVE_INFINITY;
+  /** Ended in this turn: what they have delivered may not have been written yet. */
+  private readonly ended: Session[] = [];
   private readonly keysByIndex = new Map<number, Keys>();
+  /** Remote: the keys of each initiation that was answered, for as long as they live. */
+  private readonly keysByInitiation = new Map<string, Keys>();
   private readonly message: Block;
 
   constructor(environment: Environment, statics: StaticKeys, peers: readonly Peer[], sink: PacketSink) {
@@ -34,6 +50,9 @@ export class Portal {
     this.peers = peers;
     this.sink = sink;
     this.message = environment.makeBlock(MESSAGE_BYTES);
+    this.destinations = new Destinations(peers);
+    const slotBytes = slotBytesFor(environment.mtu, DATA_HEADER_BYTES);
+    this.store = new Store(environment.makeSharedBlock, environment.releaseBlock, slotBytes);
   }
 
   /** The keys a receiver index names; undefined when it names none. */
@@ -51,21 +70,29 @@ export class Portal {
 
   register(keys: Keys): void {
     this.keysByIndex.set(keys.localIndex, keys);
+    if (keys.ephemeral !== null) this.keysByInitiation.set(bytesText(keys.ephemeral), keys);
+  }
+
+  /** The keys that came of the initiation with this ephemeral key, proved or not; undefined when there are none. */
+  keysFrom(ephemeral: Uint8Array): Keys | undefined {
+    return this.keysByInitiation.get(bytesText(ephemeral));
   }
 
   /** Forgets keys for good. */
   retire(keys: Keys | null): void {
     if (keys === null) return;
     this.keysByIndex.delete(keys.localIndex);
+    if (keys.ephemeral !== null) this.keysByInitiation.delete(bytesText(keys.ephemeral));
     keys.close();
   }
 
   /** A handshake that begins anew has been proved: its session replaces what was there. */
   openSession(now: number, keys: Keys): Session {
     if (keys.peer.session !== null) this.closeSession(keys.peer.session, "replaced by a new one");
-    const session = new Session(now, keys, this.environment, this.sink, new DropCounters());
+    const session = new Session(now, keys, this, new DropCounters());
     keys.peer.session = session;
     this.sessions.push(session);
+    this.agenda.add(session);
     this.environment.log("info", `session with ${keys.peer.name} established (${keys.suite.name})`);
     return session;
   }
@@ -78,7 +105,23 @@ export class Portal {
     session.previousKeys = null;
     if (session.peer.session === session) session.peer.session = null;
     this.sessions.splice(this.sessions.indexOf(session), 1);
+    this.agenda.remove(session);
+    this.ended.push(session);
     this.environment.log("info", `session with ${session.peer.name} ended: ${reason}`);
+  }
+
+  /**
+   * Ends a turn, when everything delivered was written: gives back the memory of sessions that have ended, and what the
+   * store does not need. That is not worth a turn of its own: the next one comes soon enough.
+   */
+  endTurn(now: number): void {
+    for (let ended = this.ended.pop(); ended !== undefined; ended = this.ended.pop()) ended.giveBack();
+    if (now >= this.storeTrimAt) {
+      this.store.trim();
+      this.storeTrimAt = Number.POSITIVE_INFINITY;
+    }
+    if (this.storeTrimAt === Number.POSITIVE_INFINITY && this.store.spares > 0)
+      this.storeTrimAt = now + STORE_TRIM_EVERY;
   }
 
   /** Sends a handshake message. `to` null: the socket's connected peer. */
@@ -86,6 +129,11 @@ export class Portal {
     this.message.bytes.set(message);
     socket.send(this.message, 0, message.length, message.length, to);
   }
+}
+
+/** Bytes as a key of a map. */
+export function bytesText(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
 }
 
 /** Equal bytes; not for secrets. */

@@ -1,6 +1,8 @@
 /** Ring positions that were lost and wait to leave again: a queue that grows as needed and allocates nothing otherwise. */
+const INITIAL = 16;
+
 export class ResendQueue {
-  private positions = new Uint32Array(256);
+  private positions = new Uint32Array(INITIAL);
   private first = 0;
   length = 0;
 
@@ -22,6 +24,12 @@ export class ResendQueue {
     this.first = (this.first + 1) & (this.positions.length - 1);
     this.length--;
     return position;
+  }
+
+  /** Gives memory back if nothing waits. */
+  trim(): void {
+    if (this.length === 0 && this.positions.length > INITIAL) this.positions = new Uint32Array(INITIAL);
+    if (this.length === 0) this.first = 0;
   }
 
   private at(i: number): number {

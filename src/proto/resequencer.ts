@@ -5,9 +5,14 @@
  *
  * Data sequences are 32 bits and wrap. Duplicates are dropped by data sequence. A packet that arrives after its successors
  * were let go is still delivered: late is better than lost.
+ *
+ * The window of sequences is as long as it must be: it grows, up to SEQUENCE_WINDOW, rather than let a sequence leave that
+ * may still come, and all before it have come. After `trim` it is short again, and no packet has memory.
  */
 import { enlarged } from "../share/arrays.ts";
-import type { Block, Copy, MakeBlock } from "../share/block.ts";
+import type { Block, Copy } from "../share/block.ts";
+import { NONE, Slots } from "../share/slots.ts";
+import type { Store } from "../share/store.ts";
 import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM, SEQUENCE_WINDOW } from "./limits.ts";
 
 /** Takes packets in order. The bytes stay valid until the sink is flushed and `reclaim` is called. */
@@ -19,11 +24,13 @@ export type HoldClass = 0 | 1;
 export const HOLD_STREAM: HoldClass = 0;
 export const HOLD_OTHER: HoldClass = 1;
 
-const MASK = SEQUENCE_WINDOW - 1;
 const RECEIVED = 1;
 const PASSED = 2;
-const CHUNK = 256;
-const NONE = -1;
+/** It has come, and nothing waits for it. */
+const SETTLED = RECEIVED | PASSED;
+/** The shortest window, and the fewest sequences between two calls of `trim` that need a longer one. */
+const SHORT_WINDOW = 256;
+const QUIET = 64;
 
 export class Resequencer {
   /** Longest present wait for a predecessor, by class; the session sets it from its paths' round trips. */
@@ -34,36 +41,38 @@ export class Resequencer {
   duplicates = 0;
   held = 0;
   private readonly sink: PacketSink;
-  private readonly makeBlock: MakeBlock;
   private readonly copy: Copy;
   /** Room for one packet. */
   readonly slotBytes: number;
   private highest = 0xffffffff;
-  private readonly states = new Uint8Array(SEQUENCE_WINDOW);
+  /** Of the newest sequences; of all before them, SETTLED. */
+  private states = new Uint8Array(SHORT_WINDOW).fill(SETTLED);
   /** Slot + 1 of the packet that waits for this sequence; 0 = none. */
-  private readonly waiting = new Uint16Array(SEQUENCE_WINDOW);
+  private waiting = new Uint16Array(SHORT_WINDOW);
+  private mask = SHORT_WINDOW - 1;
 
-  // Held packets: slots in chunks of blocks, made when first needed; one list per class, in order of arrival.
-  private readonly chunks: Block[] = [];
+  // Held packets: one list per class, in order of arrival.
+  private readonly slots: Slots;
   private sequences = new Uint32Array(0);
   private predecessors = new Uint32Array(0);
   private lengths = new Uint16Array(0);
   private flags = new Uint8Array(0);
   private classes = new Uint8Array(0);
   private since = new Float64Array(0);
-  private nextSlot = new Int32Array(0);
   private previousSlot = new Int32Array(0);
   private readonly heads = new Int32Array([NONE, NONE]);
   private readonly tails = new Int32Array([NONE, NONE]);
-  private free = NONE;
   private limbo = NONE;
 
-  /** `slotBytes`: room for the largest inner packet. */
-  constructor(sink: PacketSink, makeBlock: MakeBlock, copy: Copy, slotBytes: number) {
+  /** Highest sequence, and packets that ever waited, at the last `trim`. */
+  private trimmedAt = 0;
+  private reorderedBefore = 0;
+
+  constructor(sink: PacketSink, store: Store, copy: Copy) {
     this.sink = sink;
-    this.makeBlock = makeBlock;
     this.copy = copy;
-    this.slotBytes = slotBytes;
+    this.slotBytes = store.slotBytes;
+    this.slots = new Slots(store);
   }
 
   /** An inner packet arrived. False: a duplicate, dropped. */
@@ -79,15 +88,15 @@ export class Resequencer {
   ): boolean {
     const ahead = (sequence - this.highest) | 0;
     if (ahead > 0) this.advance(sequence, ahead);
-    else if (ahead <= -SEQUENCE_WINDOW) return this.duplicate();
-    const at = sequence & MASK;
+    else if (ahead < -this.mask) return this.duplicate();
+    const at = sequence & this.mask;
     if ((this.states[at]! & RECEIVED) !== 0) return this.duplicate();
     this.states[at]! |= RECEIVED;
     const predecessor = (sequence - distance) >>> 0;
     // Room first: what is let go for it may be what this packet waits for.
     if (this.held === MAX_HELD)
       this.giveUp(this.heads[this.heads[HOLD_STREAM] === NONE ? HOLD_OTHER : HOLD_STREAM]!);
-    if (distance === 0 || this.hasPassed(predecessor) || this.waiting[predecessor & MASK] !== 0) {
+    if (distance === 0 || this.hasPassed(predecessor) || this.waiting[predecessor & this.mask] !== 0) {
       this.delivered++;
       this.sink.deliver(block, offset, length, flags);
       this.pass(sequence);
@@ -121,9 +130,8 @@ export class Resequencer {
   reclaim(): void {
     while (this.limbo !== NONE) {
       const slot = this.limbo;
-      this.limbo = this.nextSlot[slot]!;
-      this.nextSlot[slot] = this.free;
-      this.free = slot;
+      this.limbo = this.slots.next[slot]!;
+      this.slots.put(slot);
     }
   }
 
@@ -133,24 +141,46 @@ export class Resequencer {
   }
 
   private hasPassed(sequence: number): boolean {
-    if (((this.highest - sequence) | 0) >= SEQUENCE_WINDOW) return true;
-    return (this.states[sequence & MASK]! & PASSED) !== 0;
+    if (((this.highest - sequence) | 0) > this.mask) return true;
+    return (this.states[sequence & this.mask]! & PASSED) !== 0;
   }
 
   /** Moves the window up to `sequence`; what waits for a sequence that leaves the window is let go. */
   private advance(sequence: number, ahead: number): void {
-    const steps = Math.min(ahead, SEQUENCE_WINDOW);
+    while (this.mask < SEQUENCE_WINDOW - 1 && !this.maySlide(ahead)) this.resize(2 * this.states.length);
+    const steps = Math.min(ahead, this.states.length);
     for (let i = steps - 1; i >= 0; i--) {
-      const at = (sequence - i) & MASK;
+      const at = (sequence - i) & this.mask;
       if (this.waiting[at] !== 0) this.giveUp(this.waiting[at]! - 1);
       this.states[at] = 0;
     }
     this.highest = sequence;
   }
 
+  /** True when only settled sequences leave the window as it moves up so far. */
+  private maySlide(ahead: number): boolean {
+    if (ahead > this.mask) return false;
+    const oldest = this.highest - this.mask;
+    for (let i = 0; i < ahead; i++) if (this.states[(oldest + i) & this.mask] !== SETTLED) return false;
+    return true;
+  }
+
+  /** Keeps the newest sequences in a window of another length. */
+  private resize(length: number): void {
+    const { states, waiting, mask } = this;
+    this.states = new Uint8Array(length).fill(SETTLED);
+    this.waiting = new Uint16Array(length);
+    this.mask = length - 1;
+    for (let i = Math.min(length, states.length) - 1; i >= 0; i--) {
+      const sequence = this.highest - i;
+      this.states[sequence & this.mask] = states[sequence & mask]!;
+      this.waiting[sequence & this.mask] = waiting[sequence & mask]!;
+    }
+  }
+
   /** Marks a sequence as passed and delivers what waited for it, and what waited for that. */
   private pass(sequence: number): void {
-    let at = sequence & MASK;
+    let at = sequence & this.mask;
     for (;;) {
       this.states[at]! |= PASSED;
       const slot = this.waiting[at]! - 1;
@@ -158,9 +188,9 @@ export class Resequencer {
       this.waiting[at] = 0;
       this.unlink(slot);
       this.delivered++;
-      const block = this.chunks[Math.floor(slot / CHUNK)]!;
-      this.sink.deliver(block, (slot % CHUNK) * this.slotBytes, this.lengths[slot]!, this.flags[slot]!);
-      at = this.sequences[slot]! & MASK;
+      const { slots } = this;
+      this.sink.deliver(slots.blockOf(slot), slots.offsetOf(slot), this.lengths[slot]!, this.flags[slot]!);
+      at = this.sequences[slot]! & this.mask;
     }
   }
 
@@ -180,10 +210,10 @@ export class Resequencer {
     flags: number,
     hold: HoldClass,
   ): void {
-    if (this.free === NONE) this.grow();
-    const slot = this.free;
-    this.free = this.nextSlot[slot]!;
-    this.copy(this.chunks[Math.floor(slot / CHUNK)]!, (slot % CHUNK) * this.slotBytes, block, offset, length);
+    const { slots } = this;
+    const slot = slots.take();
+    if (slots.room > this.lengths.length) this.enlarge(slots.room);
+    this.copy(slots.blockOf(slot), slots.offsetOf(slot), block, offset, length);
     this.sequences[slot] = sequence;
     this.predecessors[slot] = predecessor;
     this.lengths[slot] = length;
@@ -192,11 +222,11 @@ export class Resequencer {
     this.since[slot] = now;
     const tail = this.tails[hold]!;
     this.previousSlot[slot] = tail;
-    this.nextSlot[slot] = NONE;
+    slots.next[slot] = NONE;
     if (tail === NONE) this.heads[hold] = slot;
-    else this.nextSlot[tail] = slot;
+    else slots.next[tail] = slot;
     this.tails[hold] = slot;
-    this.waiting[predecessor & MASK] = slot + 1;
+    this.waiting[predecessor & this.mask] = slot + 1;
     this.held++;
     this.reordered++;
   }
@@ -205,32 +235,53 @@ export class Resequencer {
   private unlink(slot: number): void {
     const hold = this.classes[slot]!;
     const previous = this.previousSlot[slot]!;
-    const next = this.nextSlot[slot]!;
+    const { next: nexts } = this.slots;
+    const next = nexts[slot]!;
     if (previous === NONE) this.heads[hold] = next;
-    else this.nextSlot[previous] = next;
+    else nexts[previous] = next;
     if (next === NONE) this.tails[hold] = previous;
     else this.previousSlot[next] = previous;
-    this.nextSlot[slot] = this.limbo;
+    nexts[slot] = this.limbo;
     this.limbo = slot;
     this.held--;
   }
 
-  /** Adds a chunk of slots. */
-  private grow(): void {
-    const from = this.chunks.length * CHUNK;
-    const size = from + CHUNK;
-    this.chunks.push(this.makeBlock(CHUNK * this.slotBytes));
-    this.sequences = enlarged(this.sequences, new Uint32Array(size));
-    this.predecessors = enlarged(this.predecessors, new Uint32Array(size));
-    this.lengths = enlarged(this.lengths, new Uint16Array(size));
-    this.flags = enlarged(this.flags, new Uint8Array(size));
-    this.classes = enlarged(this.classes, new Uint8Array(size));
-    this.since = enlarged(this.since, new Float64Array(size));
-    this.nextSlot = enlarged(this.nextSlot, new Int32Array(size));
-    this.previousSlot = enlarged(this.previousSlot, new Int32Array(size));
-    for (let slot = size - 1; slot >= from; slot--) {
-      this.nextSlot[slot] = this.free;
-      this.free = slot;
+  private enlarge(room: number): void {
+    this.sequences = enlarged(this.sequences, new Uint32Array(room));
+    this.predecessors = enlarged(this.predecessors, new Uint32Array(room));
+    this.lengths = enlarged(this.lengths, new Uint16Array(room));
+    this.flags = enlarged(this.flags, new Uint8Array(room));
+    this.classes = enlarged(this.classes, new Uint8Array(room));
+    this.since = enlarged(this.since, new Float64Array(room));
+    this.previousSlot = enlarged(this.previousSlot, new Int32Array(room));
+  }
+
+  /**
+   * Gives back what was not needed since the last call: call it every second or so. True: there is nothing left to give.
+   * Of the few sequences that came since, none is older than the shortest window; what is has had its time.
+   */
+  trim(): boolean {
+    const few = ((this.highest - this.trimmedAt) | 0) < QUIET;
+    if (this.held === 0 && this.limbo === NONE) {
+      if (this.reordered === this.reorderedBefore) this.clear();
+      if (few && this.states.length > SHORT_WINDOW) this.resize(SHORT_WINDOW);
     }
+    this.trimmedAt = this.highest;
+    this.reorderedBefore = this.reordered;
+    return this.slots.empty && this.states.length === SHORT_WINDOW;
+  }
+
+  /** Gives the memory of held packets back; what is held is lost. */
+  clear(): void {
+    this.slots.clear();
+    this.held = 0;
+    this.heads.fill(NONE);
+    this.tails.fill(NONE);
+    this.limbo = NONE;
+    this.sequences = this.predecessors = new Uint32Array(0);
+    this.lengths = new Uint16Array(0);
+    this.flags = this.classes = new Uint8Array(0);
+    this.since = new Float64Array(0);
+    this.previousSlot = new Int32Array(0);
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The sending half's memory of one path: what each packet number carried, when it left, and what became of it.
- * A ring over packet numbers that grows (doubling) when more is in flight than it holds.
+ * A ring over packet numbers that grows (doubling) when more is in flight than it holds, and is small again after `trim`.
  */
 
 import type { DeliveryRate } from "./ratesample.ts";
@@ -13,7 +13,10 @@ export const LOST = 2;
 /** Carries no inner packet. */
 export const NO_POSITION = -1;
 
-const INITIAL = 1024;
+/** Enough for probes. */
+const INITIAL = 32;
+/** The next size: what of a busy path was lost is remembered for some time. */
+const BUSY = 1024;
 const MAXIMUM = 65_536;
 
 export class SentLog {
@@ -26,6 +29,8 @@ export class SentLog {
   /** Packets outstanding. */
   outstanding = 0;
   private capacity = INITIAL;
+  /** `next` at the last `trim`. */
+  private trimmedAt = 0;
   private times = new Float64Array(INITIAL);
   private sizes = new Uint16Array(INITIAL);
   private positions = new Float64Array(INITIAL);
@@ -48,7 +53,7 @@ export class SentLog {
 
   /** Records the packet `next`. An ack-eliciting one is outstanding until acknowledged or lost; others are not tracked. */
   add(now: number, bytes: number, position: number, ackEliciting: boolean): number {
-    if (this.next - this.oldest >= this.capacity) this.grow();
+    if (this.next - this.oldest >= this.capacity) this.resize(Math.max(2 * this.capacity, BUSY));
     const packetNumber = this.next++;
     const at = packetNumber & (this.capacity - 1);
     this.times[at] = now;
@@ -128,8 +133,15 @@ export class SentLog {
     while (this.oldest < this.next && this.stateOf(this.oldest) !== OUTSTANDING) this.oldest++;
   }
 
-  private grow(): void {
-    const capacity = this.capacity * 2;
+  /** Gives memory back if few packets left since the last call. True: there is none left to give. */
+  trim(): boolean {
+    const few = this.next - this.trimmedAt < INITIAL && this.next - this.oldest < INITIAL;
+    if (few && this.capacity > INITIAL) this.resize(INITIAL);
+    this.trimmedAt = this.next;
+    return this.capacity === INITIAL;
+  }
+
+  private resize(capacity: number): void {
     this.times = this.moved(this.times, new Float64Array(capacity));
     this.sizes = this.moved(this.sizes, new Uint16Array(capacity));
     this.positions = this.moved(this.positions, new Float64Array(capacity));
@@ -141,7 +153,7 @@ export class SentLog {
     this.capacity = capacity;
   }
 
-  /** Copies what is not settled to its place in a larger ring. */
+  /** Copies what is not settled to its place in a ring of another size. */
   private moved<T extends Float64Array | Uint16Array | Uint8Array>(from: T, to: T): T {
     for (let packetNumber = this.oldest; packetNumber < this.next; packetNumber++) {
       to[packetNumber & (to.length - 1)] = from[packetNumber & (from.length - 1)]!;

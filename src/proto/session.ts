@@ -4,12 +4,14 @@
  */
 import type { DropCounters } from "../share/counters.ts";
 import type { Endpoint } from "../share/endpoint.ts";
-import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, Ring } from "../share/ring.ts";
+import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
-import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
+import type { Store } from "../share/store.ts";
+import { DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
+import type { Agenda, Planned } from "./agenda.ts";
 import { INTERVAL } from "./codel.ts";
 import type { Company, PathSettings } from "./company.ts";
-import { type Environment, slotBytesFor } from "./environment.ts";
+import type { Environment } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
 import type { Keys } from "./keys.ts";
@@ -27,6 +29,7 @@ import {
   RING_BACKLOG_PACKETS,
   RING_SLOTS,
   SECOND,
+  TRIM_EVERY,
 } from "./limits.ts";
 import { Path } from "./path.ts";
 import type { Peer } from "./peer.ts";
@@ -43,7 +46,16 @@ const MIN_TARGET = 25 * MILLISECOND;
 /** The queue that lets a slower path join is kept so much longer than needed. */
 const JOINING_SLACK = 1.25;
 
-export class Session implements Company {
+/** What a session stands on. */
+export interface Ground {
+  readonly environment: Environment;
+  readonly store: Store;
+  readonly agenda: Agenda<Session>;
+  /** Where inner packets go once in order. */
+  readonly sink: PacketSink;
+}
+
+export class Session implements Company, Planned {
   readonly peer: Peer;
   /** The local's id of this session: the same across new keys. */
   readonly id: Uint8Array;
@@ -64,29 +76,72 @@ export class Session implements Company {
   previousKeys: Keys | null = null;
   /** When some path was last up. */
   lastUpAt: number;
-  /** When this session must next be looked at. Owned by outbound. */
-  nextAt = 0;
+  /** Owned by the agenda. */
+  at = 0;
+  place = -1;
   closed = false;
   private readonly resends = new ResendQueue();
   private readonly environment: Environment;
+  private readonly agenda: Agenda<Session>;
+  /** When memory that was not used is given back, with the next turn after it; Infinity while there is none. */
+  private trimAt = Number.POSITIVE_INFINITY;
+  private trimmedPosition = 0;
 
-  constructor(now: number, keys: Keys, environment: Environment, sink: PacketSink, drops: DropCounters) {
+  constructor(now: number, keys: Keys, ground: Ground, drops: DropCounters) {
+    const { environment, store, sink } = ground;
     this.peer = keys.peer;
     this.id = keys.sessionId;
     this.keys = keys;
     this.environment = environment;
+    this.agenda = ground.agenda;
     this.drops = drops;
     this.startedAt = now;
     this.lastUpAt = now;
-    const slotBytes = slotBytesFor(environment.mtu, DATA_HEADER_BYTES);
-    this.ring = new Ring(
-      environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, slotBytes)),
-      RING_SLOTS,
-      slotBytes,
-    );
-    this.queues = new FlowQueues(environment.makeBlock, environment.copy, slotBytes, drops);
-    this.resequencer = new Resequencer(sink, environment.makeBlock, environment.copy, slotBytes);
+    const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
+    this.ring = new Ring(control, RING_SLOTS, store);
+    this.queues = new FlowQueues(store, environment.copy, drops);
+    this.resequencer = new Resequencer(sink, store, environment.copy);
     keys.session = this;
+  }
+
+  /** When this session must next be looked at; 0 = in this turn. */
+  get nextAt(): number {
+    return this.at;
+  }
+
+  set nextAt(at: number) {
+    this.agenda.move(this, at);
+  }
+
+  // --- Memory ---
+
+  /** Inner packets came or left: memory is in use. */
+  onUse(now: number): void {
+    if (this.trimAt === Number.POSITIVE_INFINITY) this.trimAt = now + TRIM_EVERY;
+  }
+
+  /** Gives back the memory that was not needed lately. */
+  onTimeout(now: number): void {
+    if (now < this.trimAt) return;
+    let bare = this.queues.trim();
+    bare = this.resequencer.trim() && bare;
+    for (let i = 0; i < this.order.length; i++) bare = this.order[i]!.recovery.log.trim() && bare;
+    this.resends.trim();
+    // What has arrived or expired is of no use to anybody.
+    if (this.ring.kept === 0) {
+      this.ring.clear();
+      if (this.ring.nextPosition === this.trimmedPosition) this.flows.forget();
+    }
+    this.trimmedPosition = this.ring.nextPosition;
+    bare &&= this.ring.pages === 0 && this.flows.empty;
+    this.trimAt = bare ? Number.POSITIVE_INFINITY : now + TRIM_EVERY;
+  }
+
+  /** The session has ended, and nothing of it is under way any more. */
+  giveBack(): void {
+    this.ring.clear();
+    this.queues.clear();
+    this.resequencer.clear();
   }
 
   // --- Paths ---
@@ -187,11 +242,14 @@ export class Session implements Company {
   }
 
   private takeLost(path: Path, any: boolean): number {
+    const { ring } = this;
     for (let left = this.resends.length; left > 0; left--) {
       const position = this.resends.shift();
-      if (!this.ring.holds(position)) this.drops.count("expired");
+      if (!ring.holds(position)) this.drops.count("expired");
       else if (!any && this.isForOthers(position, path)) this.resends.push(position);
-      else if ((this.ring.noteOf(position) & NOTE_DONE) === 0) {
+      else if ((ring.noteOf(position) & NOTE_DONE) !== 0) ring.settle(position);
+      else {
+        ring.setNote(position, ring.noteOf(position) & ~NOTE_WAITS);
         path.resentPackets++;
         return position;
       }
@@ -211,22 +269,31 @@ export class Session implements Company {
   }
 
   private onDelivered(position: number): void {
-    if (this.ring.holds(position)) this.ring.setNote(position, this.ring.noteOf(position) | NOTE_DONE);
+    const { ring } = this;
+    if (!ring.holds(position)) return;
+    const note = ring.noteOf(position);
+    if ((note & NOTE_DONE) !== 0) return;
+    ring.setNote(position, note | NOTE_DONE);
+    if ((note & NOTE_WAITS) === 0) ring.settle(position);
   }
 
   private onLost(position: number, path: Path): void {
-    if (!this.ring.holds(position)) {
-      this.drops.count("expired");
+    const { ring } = this;
+    if (!ring.holds(position)) {
+      // Settled and given back, unless the ring was too short for it.
+      if (ring.lapped(position)) this.drops.count("expired");
       return;
     }
-    const note = this.ring.noteOf(position);
+    const note = ring.noteOf(position);
     if ((note & NOTE_DONE) !== 0) return;
     const resends = note & NOTE_RESENDS;
     if (resends >= MAX_RESENDS) {
       this.drops.count("expired");
+      ring.setNote(position, note | NOTE_DONE);
+      ring.settle(position);
       return;
     }
-    this.ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | (resends + 1));
+    ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | NOTE_WAITS | (resends + 1));
     this.resends.push(position);
   }
 

@@ -57,6 +57,8 @@ export class Engine {
   private readonly acceptor: Acceptor | null;
   /** What is known of the local's interfaces, by path. */
   private readonly interfaceStates: InterfaceState[] = [];
+  /** The sessions that this turn services. */
+  private readonly due: Session[] = [];
   /** When this turn was due, as the last one left it; and whether it left anything unread. */
   private dueAt = Number.POSITIVE_INFINITY;
   private unread = false;
@@ -92,10 +94,9 @@ export class Engine {
 
   /** When the next turn is due if nothing arrives. */
   get nextAt(): number {
-    let at = this.dialer === null ? this.acceptor!.nextAt : this.dialer.nextAt;
-    const { sessions } = this.portal;
-    for (let i = 0; i < sessions.length; i++) at = Math.min(at, sessions[i]!.nextAt);
-    return at;
+    const { portal } = this;
+    const at = this.dialer === null ? this.acceptor!.nextAt : this.dialer.nextAt;
+    return Math.min(at, portal.agenda.nextAt);
   }
 
   /** Takes what a socket has. True when there may be more. */
@@ -136,11 +137,18 @@ export class Engine {
     if (late >= LATE_TURN) this.excuse(now, late);
     this.dialer?.onTimeout(now);
     this.acceptor?.onTimeout(now);
-    const { sessions } = this.portal;
-    for (let i = 0; i < sessions.length; i++) {
-      if (sessions[i]!.nextAt <= now) this.outbound.service(sessions[i]!, now, this.unread);
-    }
+    const { due, portal } = this;
+    const { agenda } = portal;
+    for (let next = agenda.due(now); next !== null; next = agenda.due(now)) due.push(next);
+    for (let i = 0; i < due.length; i++) this.outbound.service(due[i]!, now, this.unread);
     this.inbound.flush();
+    // Whatever was delivered in this turn was delivered by these: all have something to do then.
+    for (let i = 0; i < due.length; i++) {
+      due[i]!.resequencer.reclaim();
+      if (!due[i]!.closed) agenda.add(due[i]!);
+    }
+    due.length = 0;
+    portal.endTurn(now);
     this.unread = false;
     this.dueAt = Math.max(this.nextAt, now);
   }

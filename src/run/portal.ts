@@ -9,7 +9,7 @@ import type { StaticKeys } from "../proto/noise.ts";
 import { Peer } from "../proto/peer.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
-import { nativeBlock, nativeCopy, sharedBlock } from "../sys/memory.ts";
+import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../sys/memory.ts";
 import type { Tun } from "../sys/tun.ts";
 import type { UdpSocket } from "../sys/udp.ts";
 import { serveControl } from "./control.ts";
@@ -59,6 +59,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   const environment: Environment = {
     makeBlock: nativeBlock,
     makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
+    releaseBlock,
     copy: nativeCopy,
     crypto,
     suites: [config.tunnel.privacy ? suites.aes : suites.blake2s],

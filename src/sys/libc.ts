@@ -33,6 +33,9 @@ const table = {
   ppoll: { args: [p, n, p, p, n], returns: i },
   // Copies between buffers: a typed array's set() would allocate a view each time.
   memcpy: { args: [p, p, n], returns: p },
+  // Memory that nobody needs now goes back to the system.
+  madvise: { args: [p, n, i], returns: i },
+  getpagesize: { args: [], returns: i },
   // Interface names to numbers.
   if_nametoindex: { args: [p], returns: FFIType.u32 },
   // errno is per thread and only valid right after the call.

@@ -3,6 +3,10 @@ import { type Pointer, ptr } from "bun:ffi";
 import type { Block, Copy } from "../share/block.ts";
 import { libc } from "./libc.ts";
 
+/** 4 KB on x64; also 16 or 64 KB on arm64. */
+const SYSTEM_PAGE = libc.getpagesize();
+const MADV_DONTNEED = 4;
+
 /**
  * A block the kernel may read and write. The buffer is made first and the address taken once: the address of a
  * small typed array is not stable after its `.buffer` is read, that of an explicit buffer is.
@@ -14,6 +18,16 @@ export function nativeBlock(length: number): Block {
 /** A block over shared memory, which other threads may map too. */
 export function sharedBlock(buffer: SharedArrayBuffer): Block {
   return blockOver(buffer);
+}
+
+/**
+ * Gives a block's memory back to the system; it reads zero then, and may be used as before. A kernel that does not take it
+ * (memory that is locked) changes nothing.
+ */
+export function releaseBlock(block: Block): void {
+  const from = Math.ceil(block.address / SYSTEM_PAGE) * SYSTEM_PAGE;
+  const to = Math.floor((block.address + block.bytes.length) / SYSTEM_PAGE) * SYSTEM_PAGE;
+  if (to > from) libc.madvise(from as Pointer, to - from, MADV_DONTNEED);
 }
 
 function blockOver(buffer: ArrayBuffer | SharedArrayBuffer): Block {

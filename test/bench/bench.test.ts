@@ -57,7 +57,10 @@ describe("options", () => {
     });
   });
   const wrong: [words: string, message: string][] = [
-    ["speed", 'no benchmark "speed": there are throughput, profiles, failover, adapt, traces, fairness'],
+    [
+      "speed",
+      'no benchmark "speed": there are throughput, profiles, failover, adapt, traces, fairness, sessions',
+    ],
     ["adapt failover", "one benchmark at a time"],
     ["--repeats 0", '--repeats is a number from 1 to 100, not "0"'],
     ["--repeats 1.5", "--repeats is a whole number"],

@@ -2,7 +2,15 @@
 import { parseArgs } from "node:util";
 import type { Direction } from "../../src/lab/command.ts";
 
-export const NAMES = ["throughput", "profiles", "failover", "adapt", "traces", "fairness"] as const;
+export const NAMES = [
+  "throughput",
+  "profiles",
+  "failover",
+  "adapt",
+  "traces",
+  "fairness",
+  "sessions",
+] as const;
 export type BenchName = (typeof NAMES)[number];
 
 /** The words make no sense; the message says what to write instead. */
@@ -55,6 +63,7 @@ const DEFAULTS: Readonly<Record<BenchName, Defaults>> = {
   failover: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   adapt: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   traces: { seconds: 20, briefSeconds: 20, inner: ["cubic"], queuesMs: [1000] },
+  sessions: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   fairness: { seconds: 20, briefSeconds: 15, inner: ["cubic"], queuesMs: [50, 200] },
 };
 

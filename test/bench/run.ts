@@ -8,6 +8,7 @@
  *     adapt        rates of paths change
  *     traces       one flow over recorded links, beside each of them alone
  *     fairness     a plain flow beside portal's on one line of 20 Mbit/s
+ *     sessions     what a thousand sessions cost one remote portal
  *
  *     --json              the figures as one object
  *     --repeats N         default 3; 1 is for a first look, and shortens the flows of `profiles`
@@ -32,6 +33,7 @@ import { fairness } from "./fairness.ts";
 import { type BenchName, type Options, parseOptions, UsageError } from "./options.ts";
 import { profiles } from "./profiles.ts";
 import type { BenchResult, Say } from "./result.ts";
+import { sessions } from "./sessions.ts";
 import { throughput } from "./throughput.ts";
 import { traces } from "./traces.ts";
 import { takePriority } from "./turn.ts";
@@ -44,6 +46,7 @@ const BENCHMARKS: Readonly<Record<BenchName, Benchmark>> = {
   adapt,
   traces,
   fairness,
+  sessions,
 };
 
 const FAILED = 1;

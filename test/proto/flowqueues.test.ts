@@ -4,6 +4,7 @@ import { FlowQueues } from "../../src/proto/flowqueues.ts";
 import { MAX_QUEUED, MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { type Block, plainBlock, plainCopy } from "../../src/share/block.ts";
 import { DropCounters } from "../../src/share/counters.ts";
+import { META, PAGE_SLOTS, Store } from "../../src/share/store.ts";
 import { referenceSum } from "../wire/packets.ts";
 
 /** A slow machine takes its time. */
@@ -18,6 +19,7 @@ const HEADER = 20;
 class Bed {
   readonly drops = new DropCounters();
   readonly blocks: Block[] = [];
+  readonly store: Store;
   readonly queues: FlowQueues;
   made = 0;
   private readonly out = plainBlock(SLOT);
@@ -28,7 +30,8 @@ class Bed {
       this.blocks.push(block);
       return block;
     };
-    this.queues = new FlowQueues(make, plainCopy, SLOT, this.drops);
+    this.store = new Store(make, () => {}, SLOT);
+    this.queues = new FlowQueues(this.store, plainCopy, this.drops);
   }
 
   /** Queues a packet of this length. Its number. */
@@ -198,7 +201,7 @@ describe("limits", () => {
     for (let i = 0; i < 3 * MAX_QUEUED; i++) bed.add(0, 9, 1500);
     expect(bed.queues.packets).toBe(MAX_QUEUED);
     expect(bed.drops.of("overflow")).toBe(bed.made - MAX_QUEUED);
-    expect(bed.memory).toBeLessThanOrEqual(MAX_QUEUED * SLOT);
+    expect(bed.memory).toBeLessThanOrEqual(MAX_QUEUED * (SLOT + META * 4));
     const left = Array.from({ length: MAX_QUEUED }, () => bed.take(0)!);
     // The small flows lost nothing.
     expect(left.filter(({ flow }) => flow !== 9).length).toBe(100);
@@ -231,7 +234,27 @@ describe("limits", () => {
       while (bed.queues.packets < 200) bed.add(now, 3);
       bed.take(now);
     }
-    expect(bed.memory).toBe(256 * SLOT);
+    expect(bed.memory).toBe(Math.ceil(200 / PAGE_SLOTS) * PAGE_SLOTS * (SLOT + META * 4));
+  });
+
+  test("what was not needed for a while goes back to the store, and what comes then is queued as ever", () => {
+    const bed = new Bed();
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 1000; i++) bed.add(round, i);
+      const used = bed.store.used;
+      expect(used).toBe(Math.ceil(1000 / PAGE_SLOTS));
+      expect(bed.queues.trim()).toBe(false);
+      for (let i = 0; i < 1000; i++) expect(bed.take(round)?.flow).toBe(i);
+      // Some were queued since the last call, then some waited at it.
+      bed.add(round, 1);
+      expect(bed.queues.trim()).toBe(false);
+      bed.take(round);
+      expect(bed.queues.trim()).toBe(false);
+      expect(bed.store.used).toBe(used);
+      expect(bed.queues.trim()).toBe(true);
+      expect(bed.store.used).toBe(0);
+      expect(bed.take(round)).toBeUndefined();
+    }
   });
 
   test("a slot that was reserved and not used is given again", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Peer, peerFor } from "../../src/proto/peer.ts";
+import { Peer } from "../../src/proto/peer.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { parsePrefix, prefixContains } from "../../src/wire/address.ts";
 
@@ -57,32 +57,5 @@ describe("who may use which source", () => {
         expect(new Peer("a", key, key, [prefix]).allowsSource(block, 0)).toBe(prefixContains(prefix, source));
       }),
     );
-  });
-});
-
-describe("whose is a destination", () => {
-  const all = peer("all", "0.0.0.0/0", "::/0");
-  const net = peer("net", "10.77.0.0/16", "fd77::/32");
-  const host = peer("host", "10.77.5.5/32", "10.77.9.0/24");
-  const peers = [all, net, host];
-
-  test.each([
-    ["8.8.8.8/32", "all"],
-    ["10.77.1.1/32", "net"],
-    ["10.77.5.5/32", "host"],
-    ["10.77.9.200/32", "host"],
-    ["fd77::1/128", "net"],
-    ["2001:db8::1/128", "all"],
-  ])("%s: %s", (destination, name) => {
-    for (const order of [peers, [...peers].reverse()]) {
-      const { block, offset } = packet(destination.includes(":") ? "::1/128" : "1.1.1.1/32", destination);
-      expect(peerFor(order, block, offset)?.name).toBe(name);
-    }
-  });
-
-  test("nobody's", () => {
-    const { block, offset } = packet("1.1.1.1/32", "8.8.8.8/32");
-    expect(peerFor([net, host], block, offset)).toBeNull();
-    expect(peerFor([], block, offset)).toBeNull();
   });
 });

@@ -3,11 +3,13 @@ import fc from "fast-check";
 import { MAX_HELD, SEQUENCE_WINDOW } from "../../src/proto/limits.ts";
 import { HOLD_OTHER, HOLD_STREAM, Resequencer } from "../../src/proto/resequencer.ts";
 import { plainBlock, plainCopy } from "../../src/share/block.ts";
+import { Store } from "../../src/share/store.ts";
 
 const block = plainBlock(64);
 
 interface Rig {
   readonly resequencer: Resequencer;
+  readonly store: Store;
   /** Sequences in the order in which they came out; each is checked to carry its own bytes. */
   readonly out: number[];
   offer(now: number, sequence: number, distance: number, hold?: 0 | 1): boolean;
@@ -15,6 +17,7 @@ interface Rig {
 
 function rig(): Rig {
   const out: number[] = [];
+  const store = new Store(plainBlock, () => {}, 64);
   const resequencer = new Resequencer(
     {
       deliver: (from, offset, length, flags) => {
@@ -24,15 +27,14 @@ function rig(): Rig {
         out.push(sequence);
       },
     },
-    plainBlock,
+    store,
     plainCopy,
-    64,
   );
   const offer = (now: number, sequence: number, distance: number, hold: 0 | 1 = HOLD_STREAM): boolean => {
     block.view.setUint32(4, sequence);
     return resequencer.offer(now, sequence, distance, block, 4, 8 + (sequence % 5), sequence & 0x10, hold);
   };
-  return { resequencer, out, offer };
+  return { resequencer, store, out, offer };
 }
 
 describe("order", () => {
@@ -165,9 +167,8 @@ test("memory of what was delivered is not used again before `reclaim`", () => {
   const kept: { at: number; sequence: number; bytes: ReturnType<typeof plainBlock> }[] = [];
   const resequencer = new Resequencer(
     { deliver: (bytes, at) => kept.push({ bytes, at, sequence: bytes.view.getUint32(at) }) },
-    plainBlock,
+    new Store(plainBlock, () => {}, 64),
     plainCopy,
-    64,
   );
   const offer = (sequence: number, distance: number): void => {
     const fresh = plainBlock(64);
@@ -270,6 +271,49 @@ describe("beside a slow model", () => {
         expect(resequencer.held).toBe(0);
         expect(resequencer.delivered).toBe(out.length);
       }),
+    );
+  });
+
+  test("the window grows for what is still to come, and is short again when little comes", () => {
+    const burst = fc.record({
+      packets: fc.integer({ min: 1, max: 3000 }),
+      /** Each so many is late by so much, each so many never comes. */
+      late: fc.integer({ min: 2, max: 50 }),
+      by: fc.integer({ min: 1, max: 4000 }),
+      lost: fc.integer({ min: 20, max: 500 }),
+      trims: fc.integer({ min: 0, max: 3 }),
+    });
+    fc.assert(
+      fc.property(fc.array(burst, { minLength: 1, maxLength: 4 }), (bursts) => {
+        const { resequencer, offer, store } = rig();
+        const arrived = new Set<number>();
+        let sequence = 0;
+        let now = 0;
+        for (const { packets, late, by, lost, trims } of bursts) {
+          const order = Array.from({ length: packets }, (_, i) => i)
+            .filter((i) => i % lost !== 1)
+            .sort((a, b) => a + (a % late === 0 ? by : 0) - (b + (b % late === 0 ? by : 0)));
+          for (const i of order) {
+            now += 10;
+            resequencer.onTimeout(now);
+            resequencer.reclaim();
+            // Taken if it is new, however late; a copy is not, however late.
+            expect(offer(now, sequence + i, i === 0 ? 0 : 1)).toBe(true);
+            arrived.add(sequence + i);
+            if (i % 7 === 0) expect(offer(now, sequence + i, 0)).toBe(false);
+          }
+          sequence += packets;
+          now += 2_000_000;
+          resequencer.onTimeout(now);
+          resequencer.reclaim();
+          for (let i = 0; i < trims; i++) resequencer.trim();
+          if (trims === 3) expect([store.used, resequencer.trim()]).toEqual([0, true]);
+          // A copy of what has come is never taken, though the window has forgotten it.
+          for (const each of [...arrived].slice(-300)) expect(offer(now, each, 0)).toBe(false);
+          expect(offer(now, [...arrived][0]!, 0)).toBe(false);
+        }
+      }),
+      { numRuns: 30 },
     );
   });
 

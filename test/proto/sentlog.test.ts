@@ -35,9 +35,27 @@ test("only unsettled packets count for the room", () => {
   expect(log.hasRoom).toBe(true);
 });
 
+test("is small until much is in flight, and again once little was sent", () => {
+  const log = new SentLog();
+  expect(log.trim()).toBe(true);
+  for (let i = 0; i < 40; i++) log.add(i, 100, i, true);
+  for (let i = 0; i < 36; i++) log.settle(i, i % 2 === 0 ? FREE : LOST);
+  log.advance();
+  // Much was sent since the last call; then little.
+  expect(log.trim()).toBe(false);
+  log.add(50, 100, 50, true);
+  expect(log.trim()).toBe(true);
+  expect([36, 37, 38, 39, 40].map((number) => log.positionOf(number))).toEqual([36, 37, 38, 39, 50]);
+  expect([36, 40].map((number) => log.stateOf(number))).toEqual([OUTSTANDING, OUTSTANDING]);
+  expect([log.oldest, log.outstanding, log.inFlight]).toEqual([36, 5, 500]);
+  // What it remembers of those before is that they need no looking after.
+  for (let number = log.first; number < 36; number++) expect(log.stateOf(number)).toBe(FREE);
+});
+
 describe("beside a slow model", () => {
   const step = fc.oneof(
     { weight: 3, arbitrary: fc.record({ add: fc.integer({ min: 1, max: 700 }), eliciting: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ trim: fc.constant(true) }) },
     { weight: 2, arbitrary: fc.record({ settle: fc.integer({ min: 0, max: 2000 }), lost: fc.boolean() }) },
   );
 
@@ -56,6 +74,8 @@ describe("beside a slow model", () => {
               const number = log.add(now, entry.bytes, entry.position, each.eliciting);
               model.set(number, { ...entry, state: each.eliciting ? OUTSTANDING : FREE });
             }
+          } else if ("trim" in each) {
+            log.trim();
           } else {
             for (let i = 0; i < each.settle; i += 3) {
               const number = log.oldest + i;

@@ -1,9 +1,14 @@
 /** A consumer of ring.test.ts: claims, reads, looks again, and says what it saw. */
+import type { Block } from "../../src/share/block.ts";
 import { Ring } from "../../src/share/ring.ts";
+import { Store } from "../../src/share/store.ts";
 
 export interface Job {
   readonly buffer: SharedArrayBuffer;
   readonly slots: number;
+  /** The pages of the producer's store. */
+  readonly pages: readonly SharedArrayBuffer[];
+  readonly pageSlots: number;
   readonly slotBytes: number;
   readonly packets: number;
 }
@@ -16,9 +21,16 @@ export interface Consumed {
   readonly lapped: number;
 }
 
-function consume({ buffer, slots, slotBytes, packets }: Job): Consumed {
-  const bytes = new Uint8Array(buffer);
-  const ring = new Ring({ bytes, view: new DataView(buffer), address: 0 }, slots, slotBytes);
+function blockOver(buffer: SharedArrayBuffer): Block {
+  return { bytes: new Uint8Array(buffer), view: new DataView(buffer), address: 0 };
+}
+
+function consume({ buffer, slots, pages, pageSlots, slotBytes, packets }: Job): Consumed {
+  const none = (): never => {
+    throw new Error("a consumer takes no pages");
+  };
+  const store = new Store(none, none, slotBytes, pageSlots, pages.map(blockOver));
+  const ring = new Ring(blockOver(buffer), slots, store);
   const copy = new Uint8Array(slotBytes);
   const positions: number[] = [];
   let torn = 0;
@@ -32,7 +44,7 @@ function consume({ buffer, slots, slotBytes, packets }: Job): Consumed {
     positions.push(position);
     const length = ring.lengthOf(position);
     const at = ring.offsetOf(position);
-    copy.set(bytes.subarray(at, at + length));
+    copy.set(ring.blockOf(position).bytes.subarray(at, at + length));
     if (!ring.holds(position)) lapped++;
     else if (!isWhole(copy, position, length)) torn++;
   }

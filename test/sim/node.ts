@@ -45,16 +45,23 @@ export function makeKeys(locals: number): KeyRing {
   };
 }
 
-/** Rings are large and their pages are made when first touched, so they are used again from world to world. */
-const spareBlocks: Block[] = [];
+/** Pages of packets, by their length: used again from world to world, as the collector is in no hurry to free them. */
+const spareBlocks = new Map<number, Block[]>();
+const PAGE_BYTES = 16_384;
 
 function takeBlock(length: number): Block {
-  const at = spareBlocks.findIndex((block) => block.bytes.length === length);
-  if (at < 0) return sharedBlock(new SharedArrayBuffer(length));
-  const [block] = spareBlocks.splice(at, 1);
-  // What a ring reads before it writes it: control and stamps.
-  block!.bytes.fill(0, 0, 64 + 16_384 * 16);
-  return block!;
+  // A ring's control block must be new: it counts from zero.
+  const spare = length < PAGE_BYTES ? undefined : spareBlocks.get(length)?.pop();
+  return spare ?? sharedBlock(new SharedArrayBuffer(length));
+}
+
+function giveBlocks(blocks: readonly Block[]): void {
+  for (const block of blocks) {
+    const { length } = block.bytes;
+    if (length < PAGE_BYTES) continue;
+    if (!spareBlocks.has(length)) spareBlocks.set(length, []);
+    spareBlocks.get(length)!.push(block);
+  }
 }
 
 /** Inner network of a local: 10.77.k.0/24 and fd77:0:0:k::/64. */
@@ -82,6 +89,10 @@ export class Node {
   private readonly keys: KeyRing;
   private readonly index: number;
   private readonly local: LocalPlan | null;
+  /** Bytes of blocks that the portal asked for. */
+  askedBytes = 0;
+  /** Bytes of the portal's blocks given back to the system; some may be in use again. */
+  releasedBytes = 0;
   private readonly blocks: Block[] = [];
   private wakeAt = Number.POSITIVE_INFINITY;
   private starts = 0;
@@ -200,7 +211,7 @@ export class Node {
   destroy(): void {
     for (const session of [...this.engine.portal.sessions])
       this.engine.portal.closeSession(session, "the world ends");
-    spareBlocks.push(...this.blocks.splice(0));
+    giveBlocks(this.blocks.splice(0));
   }
 
   private start(): Engine {
@@ -208,11 +219,18 @@ export class Node {
     const seed = plan.seed * 64 + this.index * 8 + this.starts++;
     const random = seededRandom(seed + 1);
     const environment: Environment = {
-      makeBlock: nativeBlock,
+      makeBlock: (length) => {
+        this.askedBytes += length;
+        return nativeBlock(length);
+      },
       makeSharedBlock: (length) => {
+        this.askedBytes += length;
         const block = takeBlock(length);
         this.blocks.push(block);
         return block;
+      },
+      releaseBlock: (block) => {
+        this.releasedBytes += block.bytes.length;
       },
       copy: nativeCopy,
       crypto: {
