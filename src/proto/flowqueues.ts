@@ -21,7 +21,7 @@ const QUANTUM = 6_000;
 /** A packet older than this helps nobody. */
 const MAX_WAIT = 2 * SECOND;
 
-const NOTHING = new Int32Array(0);
+const NO_SLOTS = new Int16Array(0);
 const IDLE = 0;
 const NEW = 1;
 const OLD = 2;
@@ -42,12 +42,12 @@ export class FlowQueues {
   private since = new Float64Array(0);
 
   // Of each queue; of none while nothing was queued.
-  private heads = new Int32Array(0);
-  private tails = new Int32Array(0);
+  private heads = NO_SLOTS;
+  private tails = NO_SLOTS;
   private backlogs = new Int32Array(0);
-  private deficits = new Int32Array(0);
+  private deficits = NO_SLOTS;
   private lists = new Uint8Array(0);
-  private nextQueue = new Int32Array(0);
+  private nextQueue = NO_SLOTS;
   /** First and last queue of the lists of new and old flows. */
   private readonly first = new Int32Array([NONE, NONE, NONE]);
   private readonly last = new Int32Array([NONE, NONE, NONE]);
@@ -214,7 +214,8 @@ export class FlowQueues {
     this.bytes = 0;
     this.first.fill(NONE);
     this.last.fill(NONE);
-    this.heads = this.tails = this.backlogs = this.deficits = this.nextQueue = NOTHING;
+    this.heads = this.tails = this.deficits = this.nextQueue = NO_SLOTS;
+    this.backlogs = new Int32Array(0);
     this.lists = new Uint8Array(0);
     this.lengths = new Uint16Array(0);
     this.flags = new Uint8Array(0);
@@ -228,12 +229,13 @@ export class FlowQueues {
     this.used = true;
     if (this.slots.room > this.lengths.length) this.enlarge(this.slots.room);
     if (this.heads.length > 0) return;
-    this.heads = new Int32Array(QUEUES).fill(NONE);
-    this.tails = new Int32Array(QUEUES).fill(NONE);
+    // Slots and bytes of a turn fit in 16 bits.
+    this.heads = new Int16Array(QUEUES).fill(NONE);
+    this.tails = new Int16Array(QUEUES).fill(NONE);
     this.backlogs = new Int32Array(QUEUES);
-    this.deficits = new Int32Array(QUEUES);
+    this.deficits = new Int16Array(QUEUES);
     this.lists = new Uint8Array(QUEUES);
-    this.nextQueue = new Int32Array(QUEUES).fill(NONE);
+    this.nextQueue = new Int16Array(QUEUES).fill(NONE);
     this.codel.reset(QUEUES);
   }
 

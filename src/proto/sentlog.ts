@@ -13,10 +13,14 @@ export const LOST = 2;
 /** Carries no inner packet. */
 export const NO_POSITION = -1;
 
-/** Enough for probes. */
+/** Enough for probes and a packet now and then. */
 const INITIAL = 32;
-/** The next size: what of a busy path was lost is remembered for some time. */
+/**
+ * Below this it holds four times what is in flight, since Recovery wants to know for three round trips what was lost. On a
+ * fast path that would be much.
+ */
 const BUSY = 1024;
+const SPARE = 4;
 const MAXIMUM = 65_536;
 
 export class SentLog {
@@ -53,7 +57,8 @@ export class SentLog {
 
   /** Records the packet `next`. An ack-eliciting one is outstanding until acknowledged or lost; others are not tracked. */
   add(now: number, bytes: number, position: number, ackEliciting: boolean): number {
-    if (this.next - this.oldest >= this.capacity) this.resize(Math.max(2 * this.capacity, BUSY));
+    const wanted = (this.next - this.oldest + 1) * (this.capacity < BUSY ? SPARE : 1);
+    if (wanted > this.capacity) this.resize(2 * this.capacity);
     const packetNumber = this.next++;
     const at = packetNumber & (this.capacity - 1);
     this.times[at] = now;
@@ -135,7 +140,7 @@ export class SentLog {
 
   /** Gives memory back if few packets left since the last call. True: there is none left to give. */
   trim(): boolean {
-    const few = this.next - this.trimmedAt < INITIAL && this.next - this.oldest < INITIAL;
+    const few = this.next - this.trimmedAt < INITIAL && (this.next - this.oldest) * SPARE < INITIAL;
     if (few && this.capacity > INITIAL) this.resize(INITIAL);
     this.trimmedAt = this.next;
     return this.capacity === INITIAL;
@@ -153,9 +158,10 @@ export class SentLog {
     this.capacity = capacity;
   }
 
-  /** Copies what is not settled to its place in a ring of another size. */
+  /** Copies what both remember to its place in a ring of another size. */
   private moved<T extends Float64Array | Uint16Array | Uint8Array>(from: T, to: T): T {
-    for (let packetNumber = this.oldest; packetNumber < this.next; packetNumber++) {
+    const first = Math.max(0, this.next - Math.min(from.length, to.length));
+    for (let packetNumber = first; packetNumber < this.next; packetNumber++) {
       to[packetNumber & (to.length - 1)] = from[packetNumber & (from.length - 1)]!;
     }
     return to;
