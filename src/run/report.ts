@@ -111,27 +111,38 @@ export class Reporter {
 
   private sample(path: Path, now: number): void {
     const { recovery, reception } = path;
-    const before = this.samples.get(path);
-    const sample: Sample = {
-      at: now,
-      sentBytes: recovery.sentBytes,
-      receivedBytes: reception.bytes,
-      lost: recovery.lostPackets,
-      acked: recovery.ackedPackets,
-      sendBitsPerSecond: 0,
-      receiveBitsPerSecond: 0,
-      loss: before?.loss ?? 0,
-    };
-    if (before !== undefined && now > before.at) {
-      const bitsPerByte = 8_000_000 / (now - before.at);
-      sample.sendBitsPerSecond = Math.round((sample.sentBytes - before.sentBytes) * bitsPerByte);
-      sample.receiveBitsPerSecond = Math.round((sample.receivedBytes - before.receivedBytes) * bitsPerByte);
-      const lost = sample.lost - before.lost;
-      const settled = lost + sample.acked - before.acked;
+    let sample = this.samples.get(path);
+    if (sample === undefined) {
+      sample = newSample();
+      this.samples.set(path, sample);
+    } else if (now > sample.at) {
+      const bitsPerByte = 8_000_000 / (now - sample.at);
+      sample.sendBitsPerSecond = Math.round((recovery.sentBytes - sample.sentBytes) * bitsPerByte);
+      sample.receiveBitsPerSecond = Math.round((reception.bytes - sample.receivedBytes) * bitsPerByte);
+      const lost = recovery.lostPackets - sample.lost;
+      const settled = lost + recovery.ackedPackets - sample.acked;
       if (settled > 0) sample.loss += LOSS_WEIGHT * (lost / settled - sample.loss);
     }
-    this.samples.set(path, sample);
+    // The same object for as long as the path lives: there may be thousands of paths.
+    sample.at = now;
+    sample.sentBytes = recovery.sentBytes;
+    sample.receivedBytes = reception.bytes;
+    sample.lost = recovery.lostPackets;
+    sample.acked = recovery.ackedPackets;
   }
+}
+
+function newSample(): Sample {
+  return {
+    at: 0,
+    sentBytes: 0,
+    receivedBytes: 0,
+    lost: 0,
+    acked: 0,
+    sendBitsPerSecond: 0,
+    receiveBitsPerSecond: 0,
+    loss: 0,
+  };
 }
 
 function waitingReport(name: string, publicKey: Uint8Array, role: StatusReport["role"]): SessionReport {
