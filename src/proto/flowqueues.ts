@@ -51,8 +51,8 @@ export class FlowQueues {
   /** First and last queue of the lists of new and old flows. */
   private readonly first = new Int32Array([NONE, NONE, NONE]);
   private readonly last = new Int32Array([NONE, NONE, NONE]);
-  /** Something was queued since the last `trim`. */
-  private used = false;
+  /** The most packets that waited at a time since the last `trim`. */
+  private most = 0;
 
   constructor(store: Store, copy: Copy, drops: DropCounters) {
     this.slots = new Slots(store);
@@ -90,6 +90,7 @@ export class FlowQueues {
     this.tails[queue] = slot;
     this.backlogs[queue]! += length;
     this.packets++;
+    if (this.packets > this.most) this.most = this.packets;
     this.bytes += length;
     if (this.lists[queue] === IDLE) {
       this.deficits[queue] = QUANTUM;
@@ -200,16 +201,17 @@ export class FlowQueues {
     if (this.first[list] === NONE) this.last[list] = NONE;
   }
 
-  /** Gives memory back if nothing was queued since the last call. True: there is none left to give. */
+  /** Gives back what was not needed since the last call, if nothing waits now. True: there is nothing left to give. */
   trim(): boolean {
-    if (this.packets === 0 && !this.used) this.clear();
-    this.used = this.packets > 0;
+    if (this.packets === 0 && this.most === 0) this.clear();
+    else if (this.packets === 0) this.slots.keep(this.most);
+    this.most = this.packets;
     return this.slots.empty;
   }
 
   /** Gives all memory back; what is queued is lost. */
   clear(): void {
-    this.slots.clear();
+    this.slots.keep(0);
     this.packets = 0;
     this.bytes = 0;
     this.first.fill(NONE);
@@ -226,7 +228,6 @@ export class FlowQueues {
 
   /** Makes the memory for what is to be queued. */
   private prepare(): void {
-    this.used = true;
     if (this.slots.room > this.lengths.length) this.enlarge(this.slots.room);
     if (this.heads.length > 0) return;
     // Slots and bytes of a turn fit in 16 bits.

@@ -64,9 +64,9 @@ export class Resequencer {
   private readonly tails = new Int32Array([NONE, NONE]);
   private limbo = NONE;
 
-  /** Highest sequence, and packets that ever waited, at the last `trim`. */
+  /** Highest sequence at the last `trim`, and the most packets held at a time since. */
   private trimmedAt = 0;
-  private reorderedBefore = 0;
+  private mostHeld = 0;
 
   constructor(sink: PacketSink, store: Store, copy: Copy) {
     this.sink = sink;
@@ -228,6 +228,7 @@ export class Resequencer {
     this.tails[hold] = slot;
     this.waiting[predecessor & this.mask] = slot + 1;
     this.held++;
+    if (this.held > this.mostHeld) this.mostHeld = this.held;
     this.reordered++;
   }
 
@@ -263,17 +264,18 @@ export class Resequencer {
   trim(): boolean {
     const few = ((this.highest - this.trimmedAt) | 0) < QUIET;
     if (this.held === 0 && this.limbo === NONE) {
-      if (this.reordered === this.reorderedBefore) this.clear();
+      if (this.mostHeld === 0) this.clear();
+      else this.slots.keep(this.mostHeld);
       if (few && this.states.length > SHORT_WINDOW) this.resize(SHORT_WINDOW);
     }
     this.trimmedAt = this.highest;
-    this.reorderedBefore = this.reordered;
+    this.mostHeld = this.held;
     return this.slots.empty && this.states.length === SHORT_WINDOW;
   }
 
   /** Gives the memory of held packets back; what is held is lost. */
   clear(): void {
-    this.slots.clear();
+    this.slots.keep(0);
     this.held = 0;
     this.heads.fill(NONE);
     this.tails.fill(NONE);

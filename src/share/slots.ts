@@ -1,5 +1,5 @@
 /**
- * Slots for packets that wait in no fixed order: pages of the store, taken when first needed and given back all together.
+ * Slots for packets that wait in no fixed order: pages of the store, taken when first needed and given back when none waits.
  * A slot is a number; its owner keeps what it knows of the packet in arrays of `room` entries.
  */
 import { enlarged } from "./arrays.ts";
@@ -58,12 +58,14 @@ export class Slots {
     this.free = slot;
   }
 
-  /** Gives all memory back. No slot may be in use. */
-  clear(): void {
-    for (let i = 0; i < this.pages.length; i++) this.store.give(this.pages[i]!);
-    this.pages.length = 0;
-    this.next = NOTHING;
+  /** Gives back the pages beyond so many slots. No slot may be in use. */
+  keep(slots: number): void {
+    const pages = (slots + this.mask) >> this.shift;
+    if (pages >= this.pages.length) return;
+    while (this.pages.length > pages) this.store.give(this.pages.pop()!);
     this.free = NONE;
+    if (pages === 0) this.next = NOTHING;
+    for (let slot = (pages << this.shift) - 1; slot >= 0; slot--) this.put(slot);
   }
 
   private grow(): void {

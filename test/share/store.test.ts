@@ -114,7 +114,15 @@ describe("slots", () => {
           }
         }
         expect(slots.empty).toBe(!steps.includes("take"));
-        slots.clear();
+        for (const slot of used.keys()) slots.put(slot);
+        // As many as are to be kept, each once, and no page more.
+        const kept = Math.min(3, slots.room);
+        const pages = store.used;
+        slots.keep(kept);
+        expect(store.used).toBe(Math.min(pages, 1 + Math.ceil(kept / PAGE)));
+        expect(new Set(Array.from({ length: kept }, () => slots.take())).size).toBe(kept);
+        expect(store.used).toBe(Math.min(pages, 1 + Math.ceil(kept / PAGE)));
+        slots.keep(0);
         expect([slots.empty, slots.room, store.used]).toEqual([true, 0, 1]);
         store.give(other);
       }),
