@@ -1,7 +1,8 @@
 /**
- * Writes inner packets to the TUN. Consecutive in-order segments of one TCP flow become one write with a virtio header
- * (gso_size and a partial checksum), as the kernel's own GRO would merge them: 45 packets in one system call, and no
- * payload checksum is computed by anyone before the receiving application's kernel.
+ * Writes inner packets to the TUN. Consecutive in-order segments of one TCP flow, and consecutive UDP packets of one flow
+ * and size, become one write with a virtio header (gso_size and a partial checksum), as the kernel's own GRO would merge
+ * them: 45 packets in one system call, and no payload checksum is computed by anyone before the receiving application's
+ * kernel.
  *
  * Only packets whose transport checksum the sending kernel vouched for are merged or have it made anew; others are
  * written as they came. The caller owns the memory and keeps it until `flush`.
@@ -14,10 +15,12 @@ import {
   ACK,
   addressBytes,
   checksumOffset,
+  DONT_FRAGMENT,
   FIN,
   finishChecksum,
   ipHeaderBytes,
   PROTOCOL_TCP,
+  PROTOCOL_UDP,
   PSH,
   pseudoHeaderSum,
   sourceOffset,
@@ -28,9 +31,11 @@ import {
   TCP_SEQUENCE,
   TCP_WINDOW,
   transportOf,
+  UDP_BYTES,
+  UDP_LENGTH,
   writeIpv4Checksum,
 } from "../wire/ip.ts";
-import { FLAG_NEEDS_CSUM, GSO_NONE, GSO_TCPV4, GSO_TCPV6, VIRTIO_BYTES } from "../wire/virtio.ts";
+import { FLAG_NEEDS_CSUM, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VIRTIO_BYTES } from "../wire/virtio.ts";
 import type { PacketSink } from "./resequencer.ts";
 
 /** Segments in one write: 64 KB of the usual size, and the gather list's bound. */
@@ -51,6 +56,7 @@ export class Deliverer implements PacketSink {
   // The run being merged: its first packet and what its next segment must look like.
   private block: Block | null = null;
   private offset = 0;
+  private protocol = 0;
   private header = 0;
   private ipHeader = 0;
   private segment = 0;
@@ -69,14 +75,21 @@ export class Deliverer implements PacketSink {
   deliver(block: Block, offset: number, length: number, flags: number): void {
     const trusted = (flags & FLAG_CHECKSUM_TRUSTED) !== 0;
     const protocol = transportOf(block, offset);
-    if (trusted && protocol === PROTOCOL_TCP && this.tun.offloads) {
-      if (this.block !== null && this.extend(block, offset, length)) return;
+    if (trusted && this.merges(protocol)) {
+      if (this.block !== null && protocol === this.protocol && this.extend(block, offset, length)) return;
       this.flush();
-      if (this.begin(block, offset, length)) return;
+      if (
+        protocol === PROTOCOL_TCP ? this.begin(block, offset, length) : this.beginUdp(block, offset, length)
+      )
+        return;
     } else {
       this.flush();
     }
     this.single(block, offset, length, trusted ? protocol : -1);
+  }
+
+  private merges(protocol: number): boolean {
+    return protocol === PROTOCOL_TCP ? this.tun.offloads : protocol === PROTOCOL_UDP && this.tun.udpOffloads;
   }
 
   /** Writes what is still being merged. */
@@ -93,8 +106,10 @@ export class Deliverer implements PacketSink {
       } else {
         block.view.setUint16(offset + 4, total - 40);
       }
+      if (this.protocol === PROTOCOL_UDP)
+        block.view.setUint16(offset + this.ipHeader + UDP_LENGTH, total - this.ipHeader);
     }
-    this.askChecksum(block, offset, total, PROTOCOL_TCP, this.segments > 1 ? this.segment : 0);
+    this.askChecksum(block, offset, total, this.protocol, this.segments > 1 ? this.segment : 0);
     this.write(this.segments);
   }
 
@@ -108,18 +123,40 @@ export class Deliverer implements PacketSink {
     const payload = length - header;
     const flags = block.bytes[tcp + TCP_FLAGS]!;
     if (payload <= 0 || header < ipHeader + TCP_MIN_BYTES || (flags & ~PSH) !== ACK) return false;
+    this.nextSequence = (block.view.getUint32(tcp + TCP_SEQUENCE) + payload) >>> 0;
+    this.run(block, offset, length, PROTOCOL_TCP, ipHeader, header);
+    this.closed = (flags & PSH) !== 0;
+    return true;
+  }
+
+  /** Starts a run with this packet, if it is a plain UDP packet with payload. */
+  private beginUdp(block: Block, offset: number, length: number): boolean {
+    const ipHeader = ipHeaderBytes(block, offset);
+    if (block.bytes[offset]! >> 4 === 4 && ipHeader !== 20) return false;
+    if (length <= ipHeader + UDP_BYTES || !udpIsWhole(block, offset, length, ipHeader)) return false;
+    this.run(block, offset, length, PROTOCOL_UDP, ipHeader, ipHeader + UDP_BYTES);
+    return true;
+  }
+
+  private run(
+    block: Block,
+    offset: number,
+    length: number,
+    protocol: number,
+    ipHeader: number,
+    header: number,
+  ): void {
     this.block = block;
     this.offset = offset;
+    this.protocol = protocol;
     this.header = header;
     this.ipHeader = ipHeader;
-    this.segment = payload;
-    this.nextSequence = (block.view.getUint32(tcp + TCP_SEQUENCE) + payload) >>> 0;
+    this.segment = length - header;
     this.segments = 1;
-    this.closed = (flags & PSH) !== 0;
+    this.closed = false;
     this.gather.clear();
     this.gather.add(this.virtio, 0, VIRTIO_BYTES);
     this.gather.add(block, offset, length);
-    return true;
   }
 
   /** Adds the packet to the run if it is exactly the next segment. */
@@ -127,10 +164,12 @@ export class Deliverer implements PacketSink {
     const payload = length - this.header;
     if (this.closed || payload <= 0 || payload > this.segment || this.segments === MAX_SEGMENTS) return false;
     if (this.gather.bytes - VIRTIO_BYTES + payload > MAX_BYTES) return false;
+    if (this.protocol === PROTOCOL_UDP) return this.extendUdp(block, offset, length, payload);
     const tcp = offset + this.ipHeader;
     if (block.view.getUint32(tcp + TCP_SEQUENCE) !== this.nextSequence) return false;
     const flags = block.bytes[tcp + TCP_FLAGS]!;
-    if ((flags & ~(PSH | FIN)) !== ACK || !this.sameHeader(block, offset)) return false;
+    if ((flags & ~(PSH | FIN)) !== ACK || !this.sameIpHeader(block, offset)) return false;
+    if (!this.sameTcpHeader(block, offset)) return false;
     this.gather.add(block, offset + this.header, payload);
     this.nextSequence = (this.nextSequence + payload) >>> 0;
     this.segments++;
@@ -141,8 +180,27 @@ export class Deliverer implements PacketSink {
     return true;
   }
 
+  private extendUdp(block: Block, offset: number, length: number, payload: number): boolean {
+    const { ipHeader } = this;
+    const mine = this.block!.view;
+    if (mine.getUint32(this.offset + ipHeader) !== block.view.getUint32(offset + ipHeader)) return false;
+    if (!this.sameIpHeader(block, offset) || !udpIsWhole(block, offset, length, ipHeader)) return false;
+    if (!this.nextIdentification(block, offset)) return false;
+    this.gather.add(block, offset + this.header, payload);
+    this.segments++;
+    if (payload < this.segment) this.closed = true;
+    return true;
+  }
+
+  /** The kernel numbers the packets of one write one after the other, which matters to those that may be fragmented (RFC 6864). */
+  private nextIdentification(block: Block, offset: number): boolean {
+    if (block.bytes[offset]! >> 4 !== 4 || (block.bytes[offset + 6]! & DONT_FRAGMENT) !== 0) return true;
+    const first = this.block!.view.getUint16(this.offset + 4);
+    return block.view.getUint16(offset + 4) === ((first + this.segments) & 0xffff);
+  }
+
   /** Same flow, and nothing differs that one header could not say for all (what Linux tcp_gro_receive asks for). */
-  private sameHeader(block: Block, offset: number): boolean {
+  private sameIpHeader(block: Block, offset: number): boolean {
     const mine = this.block!;
     const a = mine.view;
     const b = block.view;
@@ -162,7 +220,15 @@ export class Deliverer implements PacketSink {
     for (let at = addresses; at < end; at += 4) {
       if (a.getUint32(from + at) !== b.getUint32(offset + at)) return false;
     }
-    // Ports; acknowledgement; length of header; window, which a sender may be waiting for; options, where timestamps are.
+    return true;
+  }
+
+  /** Ports; acknowledgement; length of header; window, which a sender may be waiting for; options, where timestamps are. */
+  private sameTcpHeader(block: Block, offset: number): boolean {
+    const mine = this.block!;
+    const a = mine.view;
+    const b = block.view;
+    const from = this.offset;
     const tcp = this.ipHeader;
     if (a.getUint32(from + tcp) !== b.getUint32(offset + tcp)) return false;
     if (a.getUint32(from + tcp + TCP_ACK) !== b.getUint32(offset + tcp + TCP_ACK)) return false;
@@ -210,7 +276,8 @@ export class Deliverer implements PacketSink {
       bytes[1] = GSO_NONE;
       return;
     }
-    bytes[1] = block.bytes[offset]! >> 4 === 4 ? GSO_TCPV4 : GSO_TCPV6;
+    if (protocol === PROTOCOL_UDP) bytes[1] = GSO_UDP_L4;
+    else bytes[1] = block.bytes[offset]! >> 4 === 4 ? GSO_TCPV4 : GSO_TCPV6;
     view.setUint16(2, this.header, true);
     view.setUint16(4, segment, true);
   }
@@ -224,4 +291,9 @@ export class Deliverer implements PacketSink {
       this.drops.count("tunRefused", packets);
     }
   }
+}
+
+/** True when the UDP length is that of the packet. */
+function udpIsWhole(block: Block, offset: number, length: number, ipHeader: number): boolean {
+  return block.view.getUint16(offset + ipHeader + UDP_LENGTH) === length - ipHeader;
 }

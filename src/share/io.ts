@@ -45,6 +45,8 @@ export interface TunDevice {
   readonly buffer: Block;
   /** True when the kernel takes and gives segments of up to 64 KB (TSO) and partial checksums. */
   readonly offloads: boolean;
+  /** True when it also takes and gives several UDP packets of one flow and size as one (USO). */
+  readonly udpOffloads: boolean;
   /** Reads one packet into `buffer`. Bytes read, header included; 0 = nothing waits. */
   read(): number;
   /** Writes one packet, the 10-byte header being its first bytes. False: the kernel did not take it. */

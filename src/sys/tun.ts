@@ -47,14 +47,16 @@ export class Tun implements TunDevice {
   readonly name: string;
   readonly buffer: Block = nativeBlock(READ_BYTES);
   readonly offloads: boolean;
+  readonly udpOffloads: boolean;
   private readonly virtio: boolean;
   private readonly iovecs = nativeBlock(MAX_PIECES * IOVEC_BYTES);
 
-  private constructor(fd: number, name: string, virtio: boolean, offloads: boolean) {
+  private constructor(fd: number, name: string, virtio: boolean, granted: number) {
     this.fd = fd;
     this.name = name;
     this.virtio = virtio;
-    this.offloads = offloads;
+    this.offloads = granted !== 0;
+    this.udpOffloads = (granted & TUN_F_USO4) !== 0;
   }
 
   /**
@@ -67,7 +69,7 @@ export class Tun implements TunDevice {
     try {
       const virtio = offloads && attach(fd, name, IFF_VNET_HDR);
       if (!virtio) attach(fd, name, 0);
-      return new Tun(fd, name, virtio, virtio && grant(fd));
+      return new Tun(fd, name, virtio, virtio ? grant(fd) : 0);
     } catch (error) {
       libc.close(fd);
       throw error;
@@ -115,8 +117,7 @@ function attach(fd: number, name: string, flags: number): boolean {
   throw new SysError("TUNSETIFF", error === EINVAL ? EBUSY : error);
 }
 
-/** Asks for offloads. False: none are to be had. */
-function grant(fd: number): boolean {
-  for (const set of OFFLOADS) if (libc.ioctl(fd, TUNSETOFFLOAD, set as Pointer) === 0) return true;
-  return false;
+/** Asks for offloads. Those that were granted; 0: none are to be had. */
+function grant(fd: number): number {
+  return OFFLOADS.find((set) => libc.ioctl(fd, TUNSETOFFLOAD, set as Pointer) === 0) ?? 0;
 }

@@ -8,6 +8,9 @@ import type { Block } from "../share/block.ts";
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 
+/** In byte 6 of an IPv4 header. */
+export const DONT_FRAGMENT = 0x40;
+
 /** Offsets from the start of a TCP header. */
 export const TCP_SEQUENCE = 4;
 export const TCP_ACK = 8;

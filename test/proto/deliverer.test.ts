@@ -6,7 +6,7 @@ import { DropCounters } from "../../src/share/counters.ts";
 import type { Gather, TunDevice } from "../../src/share/io.ts";
 import { FLAG_CHECKSUM_TRUSTED } from "../../src/wire/datagram.ts";
 import { Segmenter } from "../../src/wire/segment.ts";
-import { FLAG_NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6, VIRTIO_BYTES } from "../../src/wire/virtio.ts";
+import { FLAG_NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VIRTIO_BYTES } from "../../src/wire/virtio.ts";
 import {
   checksumIsRight,
   ipPacket,
@@ -32,12 +32,13 @@ interface Rig {
   takes: boolean;
 }
 
-function rig(offloads = true): Rig {
+function rig(offloads = true, udpOffloads = offloads): Rig {
   const writes: Write[] = [];
   const drops = new DropCounters();
   const tun: TunDevice = {
     buffer: plainBlock(0),
     offloads,
+    udpOffloads,
     read: () => 0,
     write: (packet) => {
       if (!rigged.takes) return false;
@@ -82,7 +83,10 @@ function kernel(bytes: Uint8Array): Write {
     expect(bytes.slice(1, 10)).toEqual(new Uint8Array(9));
   }
   if (ip[0]! >> 4 === 4) expect(referenceSum(ip.subarray(0, ipBytes))).toBe(0xffff);
-  if (bytes[1] !== 0) {
+  if (bytes[1] === GSO_UDP_L4) {
+    expect(ip[ip[0]! >> 4 === 4 ? 9 : 6]).toBe(17);
+    expect(v.getUint16(2, true)).toBe(ipBytes + 8);
+  } else if (bytes[1] !== 0) {
     expect(bytes[1]).toBe(ip[0]! >> 4 === 4 ? GSO_TCPV4 : GSO_TCPV6);
     expect(v.getUint16(2, true)).toBe(ipBytes + (ip[ipBytes + 12]! >> 4) * 4);
   }
@@ -225,6 +229,82 @@ describe("a packet by itself", () => {
   });
 });
 
+/** A UDP packet whose payload says which it is. */
+function udp(n: number, more: Partial<PacketFields> = {}): Uint8Array {
+  return ipPacket({ protocol: 17, payload: pattern(100, n), id: 100 + n, ...more });
+}
+
+describe("merging UDP", () => {
+  test.each([
+    { name: "IPv4", more: {} },
+    { name: "IPv4 that may be fragmented", more: { fragment: 0 } },
+    { name: "IPv6", more: { ipv6: true } },
+  ])("packets of one flow and size become one write ($name)", ({ more }) => {
+    const writes = write([0, 1, 2].map((n) => udp(n, more)));
+    expect(writes.map(({ type, segment }) => [type, segment])).toEqual([[GSO_UDP_L4, 100]]);
+    const whole = [0, 1, 2].flatMap((n) => [...pattern(100, n)]);
+    expect(writes[0]!.ip).toEqual(
+      ipPacket({ protocol: 17, payload: Uint8Array.from(whole), id: 100, ...more }),
+    );
+  });
+
+  test("a shorter packet ends the run and is kept, a longer one begins another", () => {
+    const lengths = [100, 100, 40, 100, 120].map((length, n) => udp(n, { payload: pattern(length) }));
+    expect(write(lengths).map(({ ip }) => ip.length - 28)).toEqual([240, 100, 120]);
+  });
+
+  test("one by itself is written as it came", () => {
+    const [one] = write([udp(0)]);
+    expect([one!.type, one!.ip]).toEqual([0, udp(0)]);
+  });
+
+  test("64 packets at most", () => {
+    const many = Array.from({ length: 70 }, (_, n) => udp(n, { payload: pattern(10, n) }));
+    expect(write(many).map(({ ip }) => (ip.length - 28) / 10)).toEqual([64, 6]);
+  });
+
+  const different: [what: string, second: Partial<PacketFields>][] = [
+    ["port", { port: 5001 }],
+    ["type of service", { tos: 4 }],
+    ["time to live", { ttl: 63 }],
+    ["fragmentation", { fragment: 0 }],
+    ["payload: none", { payload: new Uint8Array(0) }],
+    ["IP options", { ipOptions: new Uint8Array(4) }],
+  ];
+  test.each(different)("not with another %s", (_, second) => {
+    const packets = [udp(0), udp(1, second)];
+    expect(write(packets).map(({ ip }) => ip)).toEqual(packets);
+  });
+
+  test("not where the identification would change and matters", () => {
+    const packets = [udp(0, { fragment: 0 }), udp(2, { fragment: 0 })];
+    expect(write(packets).map(({ ip }) => ip)).toEqual(packets);
+  });
+
+  test("not when the UDP length is not the packet's", () => {
+    const odd = udp(1);
+    odd[25]! -= 1;
+    expect(write([udp(0), odd, udp(2)]).length).toBe(3);
+  });
+
+  test("not with TCP of the same ports", () => {
+    const sizes = write([tcp(0), udp(0), udp(1), tcp(1)]).map(({ ip }) => ip.length);
+    expect(sizes).toEqual([1040, 228, 1040]);
+  });
+
+  test("not where nobody vouched for the checksum, nor where the kernel has no USO", () => {
+    for (const [trusted, udpOffloads] of [
+      [false, true],
+      [true, false],
+    ] as const) {
+      const { deliverer, deliver, writes } = rig(true, udpOffloads);
+      for (const n of [0, 1]) deliver(udp(n), trusted);
+      deliverer.flush();
+      expect(writes.map(({ ip }) => ip)).toEqual([udp(0), udp(1)]);
+    }
+  });
+});
+
 describe("order and counting", () => {
   test("a run leaves before what follows it", () => {
     const udp = ipPacket({ protocol: 17, payload: pattern(30) });
@@ -315,6 +395,7 @@ test("any whole IP packet: no exception, and every byte of payload comes out", (
       const tun: TunDevice = {
         buffer: plainBlock(0),
         offloads,
+        udpOffloads: offloads,
         read: () => 0,
         write: (gather) => {
           written += gather.bytes - VIRTIO_BYTES;

@@ -26,6 +26,7 @@ interface Waiting {
 export class FakeTun implements TunDevice {
   readonly buffer: Block = nativeBlock(TUN_BYTES);
   readonly offloads: boolean;
+  readonly udpOffloads: boolean;
   now = 0;
   /** Packets the kernel will not take from us next. */
   refuse = 0;
@@ -34,6 +35,7 @@ export class FakeTun implements TunDevice {
 
   constructor(offloads: boolean, deliver: (bytes: Uint8Array) => void) {
     this.offloads = offloads;
+    this.udpOffloads = offloads;
     this.deliver = deliver;
   }
 

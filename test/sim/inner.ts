@@ -383,7 +383,9 @@ export function unmerge(bytes: Uint8Array): Segment[] {
   if (bytes[1] === 0) {
     return [segmentOf(ip, headerBytes, headerBytes, ip.length, 0, true, true)];
   }
-  if (bytes[1] !== (ipv4 ? 1 : 4) || protocol !== TCP) throw new Violation(`gso_type ${bytes[1]}`);
+  const type = protocol === UDP ? 5 : ipv4 ? 1 : 4;
+  if (bytes[1] !== type || (protocol !== TCP && protocol !== UDP))
+    throw new Violation(`gso_type ${bytes[1]}`);
   if ((bytes[0]! & 1) === 0) throw new Violation("segmentation without a partial checksum");
   if (v.getUint16(2, true) !== headerBytes) throw new Violation("hdr_len wrong");
   const size = v.getUint16(4, true);
@@ -419,6 +421,8 @@ function segmentOf(
     v.setUint32(transport + 4, (v.getUint32(transport + 4) + offset) % 2 ** 32);
     if (!last) header[transport + 13]! &= ~(FIN | PSH);
     if (!first) header[transport + 13]! &= 0x7f;
+  } else if (!(first && last)) {
+    v.setUint16(transport + 4, 8 + payload.length);
   }
   if (payload.length >= MARK_BYTES) return { serial: view(payload).getUint32(0), header, payload };
   if (!tcp || payload.length > 0) throw new Violation("a packet without a serial number");
