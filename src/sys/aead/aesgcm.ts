@@ -4,7 +4,7 @@ import type { Block } from "../../share/block.ts";
 import type { Aead } from "../../share/io.ts";
 import { TAG_BYTES } from "../../wire/datagram.ts";
 import type { Libcrypto } from "../libcrypto.ts";
-import { at, nativeBlock } from "../memory.ts";
+import { at } from "../memory.ts";
 import { checkOpen, checkSeal, nonce, ownKey, setNonce } from "./packet.ts";
 
 /** openssl/evp.h */
@@ -12,9 +12,6 @@ const EVP_CTRL_AEAD_GET_TAG = 0x10;
 const EVP_CTRL_AEAD_SET_TAG = 0x11;
 const ENCRYPT = 1;
 const DECRYPT = 0;
-
-/** Where libcrypto says how much it wrote. Not looked at: GCM writes as much as it is given. */
-const written = nativeBlock(8);
 
 /** AES-256-GCM by libcrypto: one context holds the key schedule and serves both directions. */
 export class AesGcmLibcrypto implements Aead {
@@ -47,16 +44,17 @@ export class AesGcmLibcrypto implements Aead {
     setNonce(pathId, packetNumber);
     const evp = this.#evp;
     const context = this.#live();
-    const length = at(written);
     const body = at(out, outOffset + aadLength);
     const tag = at(out, outOffset + aadLength + plainLength);
-    let done = evp.EVP_CipherInit_ex(context, null, null, null, at(nonce), ENCRYPT);
-    done &= evp.EVP_CipherUpdate(context, null, length, at(out, outOffset), aadLength);
-    done &= evp.EVP_CipherUpdate(context, body, length, at(plain, plainOffset), plainLength);
-    done &= evp.EVP_CipherFinal_ex(context, tag, length);
-    done &= evp.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, tag);
+    let done = evp.EVP_CipherInit_ex(context, null, null, null, at(nonce), ENCRYPT) === 1;
+    // Negative: it failed. Otherwise as many bytes as were given.
+    done &&= evp.EVP_Cipher(context, null, at(out, outOffset), aadLength) >= 0;
+    // An empty block may have no address, which would mean the end.
+    if (plainLength > 0) done &&= evp.EVP_Cipher(context, body, at(plain, plainOffset), plainLength) >= 0;
+    done &&= evp.EVP_Cipher(context, tag, null, 0) >= 0;
+    done &&= evp.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, tag) === 1;
     // Better no portal than one that sends what it could not seal.
-    if (done !== 1) throw new Error("libcrypto failed to seal");
+    if (!done) throw new Error("libcrypto failed to seal");
   }
 
   open(
@@ -73,15 +71,14 @@ export class AesGcmLibcrypto implements Aead {
     setNonce(pathId, packetNumber);
     const evp = this.#evp;
     const context = this.#live();
-    const out = at(written);
     const body = at(datagram, offset + aadLength);
     const tag = at(datagram, offset + aadLength + bodyLength);
-    let done = evp.EVP_CipherInit_ex(context, null, null, null, at(nonce), DECRYPT);
-    done &= evp.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag);
-    done &= evp.EVP_CipherUpdate(context, null, out, at(datagram, offset), aadLength);
-    done &= evp.EVP_CipherUpdate(context, body, out, body, bodyLength);
-    done &= evp.EVP_CipherFinal_ex(context, tag, out);
-    return done === 1;
+    let done = evp.EVP_CipherInit_ex(context, null, null, null, at(nonce), DECRYPT) === 1;
+    done &&= evp.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_BYTES, tag) === 1;
+    done &&= evp.EVP_Cipher(context, null, at(datagram, offset), aadLength) >= 0;
+    done &&= evp.EVP_Cipher(context, body, body, bodyLength) >= 0;
+    done &&= evp.EVP_Cipher(context, tag, null, 0) >= 0;
+    return done;
   }
 
   close(): void {
