@@ -31,12 +31,18 @@ import { VIRTIO_BYTES } from "./wire/virtio.ts";
 
 /** Reads of the TUN in one turn, so that senders and receivers get theirs. */
 const READS_PER_TURN = 16;
+/** A read below this is one packet: the kernel had nothing to put together. */
+const SINGLE_PACKET = 2048;
 /** A socket that took no more is tried again after this long. */
 const BLOCKED_FOR = MILLISECOND;
 /** An acknowledgement must fit into the smallest path. */
 const ACK_ROOM = 512;
 
 export class Outbound {
+  /** The TUN gave packets one by one when it was read last, and those of the session serviced last wait for a path. */
+  crowded = false;
+  /** Bytes of a usual read in the last turn that read the TUN. */
+  private readBytes = 0;
   private readonly portal: Portal;
   private readonly tun: TunDevice;
   private readonly segmenter: Segmenter;
@@ -63,10 +69,13 @@ export class Outbound {
 
   /** Moves what waits in the TUN into the sessions. True when it stopped with more to read. */
   stage(now: number): boolean {
-    for (let i = 0; i < READS_PER_TURN; i++) {
+    let total = 0;
+    for (let reads = 1; reads <= READS_PER_TURN; reads++) {
       const bytes = this.tun.read();
       if (bytes === 0) return false;
       this.stageRead(now, bytes);
+      total += bytes;
+      this.readBytes = total / reads;
     }
     return true;
   }
@@ -155,6 +164,7 @@ export class Outbound {
       more ||= session.scheduler.decide(now, session.waiting);
     }
     session.onTimeout(now);
+    this.crowded = session.queues.packets > 0 && this.readBytes < SINGLE_PACKET;
     session.nextAt = this.nextAt(session, now);
   }
 

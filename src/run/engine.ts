@@ -126,6 +126,11 @@ export class Engine {
     if (session !== undefined) session.nextAt = 0;
   }
 
+  /** True when single packets come faster than the paths take them: those in the TUN may be read together. */
+  get crowded(): boolean {
+    return this.outbound.crowded;
+  }
+
   /** Takes what the TUN has. True when there may be more. */
   stage(now: number): boolean {
     return this.outbound.stage(now);

@@ -14,6 +14,7 @@ export class Poller {
   interrupted = false;
   private readonly fds: Block;
   private readonly timeout = nativeBlock(16);
+  private readonly watched: number[] = [];
   private count = 0;
 
   constructor(capacity: number) {
@@ -24,8 +25,15 @@ export class Poller {
   add(fd: number): number {
     const offset = this.count * POLLFD_BYTES;
     this.fds.view.setInt32(offset, fd, true);
+    this.watched[this.count] = fd;
     this.fds.view.setInt16(offset + 4, POLLIN, true);
     return this.count++;
+  }
+
+  /** While `resting`, the descriptor is neither watched nor readable. */
+  rest(index: number, resting: boolean): void {
+    // ppoll passes over negative descriptors.
+    this.fds.view.setInt32(index * POLLFD_BYTES, resting ? -1 : this.watched[index]!, true);
   }
 
   /** Waits until a descriptor is readable or `micros` have passed (0 = only look). Number of readable ones. */
