@@ -22,8 +22,8 @@ export class Ping {
   private readonly answers: PingAnswer[] = [];
   private sent = 0;
 
-  constructor(lab: Lab, family: Family = 4) {
-    const argv = ["ping", "-n", "-D", "-i", String(INTERVAL_SECONDS), ADDRESSES.server[family]];
+  constructor(lab: Lab, family: Family = 4, intervalSeconds = INTERVAL_SECONDS) {
+    const argv = ["ping", "-n", "-D", "-i", String(intervalSeconds), ADDRESSES.server[family]];
     this.process = lab.spawn("client", argv);
     this.process.onLine((line) => {
       const answer = parseAnswer(line);

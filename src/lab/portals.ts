@@ -124,7 +124,8 @@ export class Portals {
   }
 }
 
-function tomlFile(side: Side): string {
+/** The configuration of the portal that runs, or ran last. */
+export function tomlFile(side: Side): string {
   return `${DIRECTORY}/${side}.toml`;
 }
 
