@@ -6,11 +6,13 @@ import type { StatusReport } from "../../src/share/status.ts";
 import { judgePhases, SCENARIOS } from "./adapt.ts";
 import { binRates, rateBetween, timeTo } from "./bins.ts";
 import { judge as judgeFailover, lostBetween } from "./failover.ts";
+import { pausesIn } from "./footprint.ts";
 import { bestPath, deliverableMbit, differentPaths, limitMbit } from "./limit.ts";
 import { chosen, parseOptions, UsageError } from "./options.ts";
 import { countPackets, kernelCounter, packetsBetween } from "./packets.ts";
 import { PLANS } from "./plans.ts";
 import { type Figures, type Flow, reportProfiles } from "./profiletable.ts";
+import { report } from "./report.ts";
 import { percentile, showSummary, summarize, summarizeEach } from "./sample.ts";
 import { judge } from "./traces.ts";
 
@@ -54,13 +56,25 @@ describe("options", () => {
       beside: ["cubic", "bbr"],
       quicSeconds: 60,
       quic: "bin",
+      ways: [],
+      against: null,
+      sizes: [64, 256, 512, 1400],
+    });
+    const more = "pps --way plain --way portal --against other --size 100 --size 1420";
+    expect(parseOptions(more.split(" "))).toMatchObject({
+      name: "pps",
+      ways: ["plain", "portal"],
+      against: "other",
+      sizes: [100, 1420],
     });
   });
   const wrong: [words: string, message: string][] = [
     [
       "speed",
-      'no benchmark "speed": there are throughput, profiles, failover, adapt, traces, fairness, sessions',
+      'no benchmark "speed": there are throughput, pps, latency, crypto, ring, footprint, profiles, failover, adapt, traces, fairness, sessions',
     ],
+    ["--size 20", '--size is a number from 48 to 1420, not "20"'],
+    ["--size 99.5", "--size is a whole number"],
     ["adapt failover", "one benchmark at a time"],
     ["--repeats 0", '--repeats is a number from 1 to 100, not "0"'],
     ["--repeats 1.5", "--repeats is a whole number"],
@@ -306,6 +320,39 @@ describe("figures of a profile", () => {
     expect(text).toMatch(/^bw_4to1\s+quic\s+up\s+57\.4\s+-\s+48\.0\s+0\.84\s+-\s+40\.6 39\.9$/m);
     expect(text).toMatch(/^bw_4to1\s+cubic\s+up\s+45\s+60\s+62\s+900\s+3\s+2\s+6\s+40\s+0\s+1\s+7\s+0\.3$/m);
   });
+});
+
+describe("a report", () => {
+  const figures = { rate: { title: "rate", digits: 0 }, cpu: { title: "CPU", digits: 1 } };
+  const plain = { name: "plain", row: ["64", "plain"], repeats: [{ rate: 5 }, { rate: 9 }, { rate: 7 }] };
+  const portal = { name: "portal", row: ["64", "portal"], repeats: [{ rate: 4, cpu: 2.5 }] };
+
+  test("has medians and spread of each thing, and says where there is no figure", () => {
+    const { figures: found, text } = report(["bytes", "over"], figures, [plain, portal]);
+    expect(found).toEqual({
+      plain: { rate: { median: 7, least: 5, most: 9 } },
+      portal: { rate: { median: 4, least: 4, most: 4 }, cpu: { median: 2.5, least: 2.5, most: 2.5 } },
+    });
+    expect(text.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
+      ["bytes", "over", "rate", "CPU"],
+      ["64", "plain", "7 (5-9)", "-"],
+      ["64", "portal", "4", "2.5"],
+    ]);
+  });
+
+  test("leaves out a column that nothing has", () => {
+    expect(report(["bytes", "over"], figures, [plain]).text).not.toContain("CPU");
+  });
+});
+
+test("the stops of garbage collections are read from what the runtime says", () => {
+  const log = [
+    "12:00:01 info session with home established",
+    "[GC<0x2>: START M 9kb => EdenCollection, i#1:N<Cs> 5+3 p=2.13ms (max 2.13)...]",
+    "[GC<0x2>: M a=1kb i#5:P<Msm(0)>Pbc => 8948kb, p=0.5ms (max 2.13), cycle 5.1ms END]",
+    "GC END!",
+  ];
+  expect(pausesIn(log.join("\n"))).toEqual([2.13, 0.5]);
 });
 
 describe("packets", () => {

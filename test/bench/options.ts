@@ -4,6 +4,11 @@ import type { Direction } from "../../src/lab/command.ts";
 
 export const NAMES = [
   "throughput",
+  "pps",
+  "latency",
+  "crypto",
+  "ring",
+  "footprint",
   "profiles",
   "failover",
   "adapt",
@@ -30,6 +35,12 @@ export interface Options {
   readonly directions: readonly Direction[];
   /** Only these profiles or scenarios; all when empty. */
   readonly profiles: readonly string[];
+  /** Only these ways from client to server; all when empty (throughput, pps, latency). */
+  readonly ways: readonly string[];
+  /** Another portal program to measure in turn with this one, or its main.ts (throughput, pps, latency). */
+  readonly against: string | null;
+  /** Bytes of IP packet, each measured by itself (pps, crypto). */
+  readonly sizes: readonly number[];
   /** Also the same over one path of the sum of the rates, without portal (adapt). */
   readonly plain: boolean;
   /** `UP:DOWN` files of delivery opportunities, one for each path (traces). */
@@ -59,6 +70,11 @@ interface Defaults {
 
 const DEFAULTS: Readonly<Record<BenchName, Defaults>> = {
   throughput: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
+  pps: { seconds: 4, briefSeconds: 4, inner: ["cubic"] },
+  latency: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
+  crypto: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
+  ring: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
+  footprint: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   profiles: { seconds: 8, briefSeconds: 3, inner: CONGESTIONS },
   failover: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   adapt: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
@@ -76,6 +92,10 @@ const DELAY_MS = 20;
 const MOST_DELAY_MS = 2000;
 const MOST_QUEUE_MS = 10_000;
 const MOST_OFFSET = 100_000;
+const SIZES = [64, 256, 512, 1400];
+/** IP and UDP header, and what iperf3 needs to count. */
+const LEAST_SIZE = 48;
+const MOST_SIZE = 1420;
 
 /** Throws a UsageError. */
 export function parseOptions(words: readonly string[]): Options {
@@ -83,8 +103,7 @@ export function parseOptions(words: readonly string[]): Options {
   if (positionals.length > 1) throw new UsageError("one benchmark at a time");
   const name = oneOf("benchmark", positionals[0] ?? "throughput", NAMES);
   const defaults = DEFAULTS[name];
-  const repeats = number("--repeats", values.repeats, 3, 1, MOST_REPEATS);
-  if (!Number.isInteger(repeats)) throw new UsageError("--repeats is a whole number");
+  const repeats = whole("--repeats", values.repeats, 3, 1, MOST_REPEATS);
   const seconds = repeats === 1 ? defaults.briefSeconds : defaults.seconds;
   return {
     name,
@@ -94,6 +113,9 @@ export function parseOptions(words: readonly string[]): Options {
     inner: values.inner === undefined ? defaults.inner : listed("--inner", values.inner, CONGESTIONS),
     directions: listed("--directions", values.directions ?? "both", DIRECTIONS),
     profiles: values.profile ?? [],
+    ways: values.way ?? [],
+    against: values.against ?? null,
+    sizes: values.size?.map((text) => whole("--size", text, 0, LEAST_SIZE, MOST_SIZE)) ?? SIZES,
     plain: values.plain ?? false,
     traces: values.trace ?? [],
     offset: number("--offset", values.offset, 0, 0, MOST_OFFSET),
@@ -118,6 +140,9 @@ function parse(words: readonly string[]) {
         inner: { type: "string" },
         directions: { type: "string" },
         profile: { type: "string", multiple: true },
+        way: { type: "string", multiple: true },
+        against: { type: "string" },
+        size: { type: "string", multiple: true },
         plain: { type: "boolean" },
         trace: { type: "string", multiple: true },
         offset: { type: "string" },
@@ -145,6 +170,12 @@ function number(
   throw new UsageError(`${option} is a number from ${least} to ${most}, not "${text}"`);
 }
 
+function whole(option: string, text: string | undefined, usual: number, least: number, most: number): number {
+  const value = number(option, text, usual, least, most);
+  if (!Number.isInteger(value)) throw new UsageError(`${option} is a whole number`);
+  return value;
+}
+
 function oneOf<Word extends string>(what: string, text: string, words: readonly Word[]): Word {
   const found = words.find((word) => word === text);
   if (found !== undefined) return found;
@@ -160,8 +191,9 @@ function listed<Word extends string>(option: string, text: string, words: readon
 export function chosen<Named extends { readonly name: string }>(
   all: readonly Named[],
   names: readonly string[],
+  what = "profile",
 ): readonly Named[] {
   const known = all.map(({ name }) => name);
-  for (const name of names) oneOf("profile", name, known);
+  for (const name of names) oneOf(what, name, known);
   return names.length === 0 ? all : all.filter(({ name }) => names.includes(name));
 }

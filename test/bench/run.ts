@@ -2,7 +2,12 @@
  * `npm run bench [-- NAME] [options]`: measures portal on this machine. Every benchmark measures what it compares in
  * one run, interleaved, and prints medians and spread; nothing here passes or fails.
  *
- *     throughput   without any rate limit, beside plain forwarding
+ *     throughput   one TCP flow without any rate limit, beside plain forwarding and other tunnels
+ *     pps          small and large UDP packets, as many as can be sent, likewise
+ *     latency      an idle ping, likewise
+ *     crypto       sealing and opening one packet
+ *     ring         the ring on one thread and between threads
+ *     footprint    the compiled program: size, memory, pauses, start to first packet
  *     profiles     one flow over several paths, beside the best of them alone and the limit
  *     failover     a path is cut and comes back, its interface goes down and comes back
  *     adapt        rates of paths change
@@ -15,6 +20,10 @@
  *     --seconds N         length of each flow, or of each phase (failover, adapt)
  *     --directions D      up, down or both
  *     --inner C           congestion control of the flow: cubic, bbr or both
+ *     --way NAME          only this way from client to server: plain, portal, two-paths, wireguard-go, ...; may be given
+ *                         several times (throughput, pps, latency). Other tunnels are there when they are installed
+ *     --against FILE      another portal program, or its main.ts, in turn with this one (throughput, pps, latency)
+ *     --size BYTES        of IP packet; may be given several times (pps, crypto)
  *     --profile NAME      only this profile (profiles) or scenario (adapt); may be given several times
  *     --plain             also over one path of the sum of the rates, without portal (adapt)
  *     --trace UP:DOWN     a path: files of delivery opportunities as in src/lab/trace.ts, of either direction, or one for
@@ -28,11 +37,16 @@
 import { enterLab, insideLab } from "../../src/lab/enter.ts";
 import { LabError } from "../../src/lab/failure.ts";
 import { adapt } from "./adapt.ts";
+import { crypto } from "./crypto.ts";
 import { failover } from "./failover.ts";
 import { fairness } from "./fairness.ts";
+import { footprint } from "./footprint.ts";
+import { latency } from "./latency.ts";
 import { type BenchName, type Options, parseOptions, UsageError } from "./options.ts";
+import { pps } from "./pps.ts";
 import { profiles } from "./profiles.ts";
 import type { BenchResult, Say } from "./result.ts";
+import { ring } from "./ring.ts";
 import { sessions } from "./sessions.ts";
 import { throughput } from "./throughput.ts";
 import { traces } from "./traces.ts";
@@ -41,6 +55,11 @@ import { takePriority } from "./turn.ts";
 type Benchmark = (options: Options, say: Say) => Promise<BenchResult>;
 const BENCHMARKS: Readonly<Record<BenchName, Benchmark>> = {
   throughput,
+  pps,
+  latency,
+  crypto,
+  ring,
+  footprint,
   profiles,
   failover,
   adapt,
