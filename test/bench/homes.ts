@@ -181,6 +181,7 @@ class Homes {
     const tun: TunDevice = {
       buffer: scratch,
       offloads: true,
+      udpOffloads: false,
       read: () => 0,
       write: () => {
         this.packets++;

@@ -3,6 +3,7 @@
  * that are threads of their own. Packets of the usual size are written and read whole, or not touched at all.
  */
 import { Ring } from "../../src/share/ring.ts";
+import { PAGE_SLOTS, Store } from "../../src/share/store.ts";
 import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
 import type { Options } from "./options.ts";
 import { type Figure, report } from "./report.ts";
@@ -53,26 +54,36 @@ export async function ring(options: Options, say: Say): Promise<BenchResult> {
   return report(["the ring, median (least-most)", "packets"], FIGURES, runs);
 }
 
-/** Nanoseconds for so many packets, published and claimed in small batches. */
-function alone(packets: number, copies: boolean): number {
-  const shared = new Ring(
-    sharedBlock(new SharedArrayBuffer(Ring.bytesFor(SLOTS, SLOT_BYTES))),
-    SLOTS,
+function controlBuffer(): SharedArrayBuffer {
+  return new SharedArrayBuffer(Ring.bytesFor(SLOTS, PAGE_SLOTS));
+}
+
+/** Nothing is settled here, so nothing is given back. */
+function makeStore(): Store {
+  return new Store(
+    (length) => sharedBlock(new SharedArrayBuffer(length)),
+    () => {},
     SLOT_BYTES,
   );
+}
+
+/** Nanoseconds for so many packets, published and claimed in small batches. */
+function alone(packets: number, copies: boolean): number {
+  const store = makeStore();
+  const shared = new Ring(sharedBlock(controlBuffer()), SLOTS, store);
   const packet = nativeBlock(PACKET_BYTES);
   const batch = 32;
   const begin = Bun.nanoseconds();
   for (let i = 0; i < packets; i += batch) {
     for (let n = 0; n < batch; n++) {
-      const slot = shared.reserve();
-      if (copies) nativeCopy(shared.block, slot, packet, 0, PACKET_BYTES);
+      const position = shared.reserve();
+      if (copies) nativeCopy(shared.blockOf(position), shared.offsetOf(position), packet, 0, PACKET_BYTES);
       shared.publish(PACKET_BYTES, 0);
     }
     for (let n = 0; n < batch; n++) {
       const position = shared.claim();
       const length = shared.lengthOf(position);
-      if (copies) nativeCopy(packet, 0, shared.block, shared.offsetOf(position), length);
+      if (copies) nativeCopy(packet, 0, shared.blockOf(position), shared.offsetOf(position), length);
       if (!shared.holds(position)) throw new Error("the ring was lapped");
     }
   }
@@ -81,10 +92,17 @@ function alone(packets: number, copies: boolean): number {
 
 /** Nanoseconds until all consumers together have claimed so many packets. */
 async function between(packets: number, copies: boolean, consumers: number): Promise<number> {
-  const buffer = new SharedArrayBuffer(Ring.bytesFor(SLOTS, SLOT_BYTES));
-  const shared = new Ring(sharedBlock(buffer), SLOTS, SLOT_BYTES);
+  const buffer = controlBuffer();
+  const store = makeStore();
+  // All pages that the ring may have: the workers must know them.
+  const pages: SharedArrayBuffer[] = [];
+  for (let i = 0; i < SLOTS / PAGE_SLOTS; i++) {
+    pages.push(store.pages[store.take()]!.bytes.buffer as unknown as SharedArrayBuffer);
+  }
+  for (let i = 0; i < pages.length; i++) store.give(i);
+  const shared = new Ring(sharedBlock(buffer), SLOTS, store);
   const packet = nativeBlock(PACKET_BYTES);
-  const job: Job = { buffer, slots: SLOTS, slotBytes: SLOT_BYTES, packets, copies };
+  const job: Job = { buffer, pages, slots: SLOTS, slotBytes: SLOT_BYTES, packets, copies };
   const workers: Worker[] = [];
   const results: Promise<Consumed>[] = [];
   // One after the other: several that open their libraries at once have crashed Bun.
@@ -104,8 +122,8 @@ async function between(packets: number, copies: boolean, consumers: number): Pro
   const begin = Bun.nanoseconds();
   for (let i = 0; i < packets; i++) {
     while (shared.backlog >= AHEAD);
-    const slot = shared.reserve();
-    if (copies) nativeCopy(shared.block, slot, packet, 0, PACKET_BYTES);
+    const position = shared.reserve();
+    if (copies) nativeCopy(shared.blockOf(position), shared.offsetOf(position), packet, 0, PACKET_BYTES);
     shared.publish(PACKET_BYTES, 0);
   }
   while (shared.backlog > 0);

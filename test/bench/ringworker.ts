@@ -1,9 +1,12 @@
 /** A consumer of the ring benchmark: claims until all packets are gone. */
 import { Ring } from "../../src/share/ring.ts";
+import { PAGE_SLOTS, Store } from "../../src/share/store.ts";
 import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
 
 export interface Job {
   readonly buffer: SharedArrayBuffer;
+  /** The pages of the producer's store. */
+  readonly pages: readonly SharedArrayBuffer[];
   readonly slots: number;
   readonly slotBytes: number;
   readonly packets: number;
@@ -14,8 +17,12 @@ export interface Consumed {
   readonly claimed: number;
 }
 
-function consume({ buffer, slots, slotBytes, packets, copies }: Job): Consumed {
-  const ring = new Ring(sharedBlock(buffer), slots, slotBytes);
+function consume({ buffer, pages, slots, slotBytes, packets, copies }: Job): Consumed {
+  const none = (): never => {
+    throw new Error("a consumer takes no pages");
+  };
+  const store = new Store(none, none, slotBytes, PAGE_SLOTS, pages.map(sharedBlock));
+  const ring = new Ring(sharedBlock(buffer), slots, store);
   const packet = nativeBlock(slotBytes);
   let claimed = 0;
   for (;;) {
@@ -25,7 +32,7 @@ function consume({ buffer, slots, slotBytes, packets, copies }: Job): Consumed {
       continue;
     }
     const length = ring.lengthOf(position);
-    if (copies) nativeCopy(packet, 0, ring.block, ring.offsetOf(position), length);
+    if (copies) nativeCopy(packet, 0, ring.blockOf(position), ring.offsetOf(position), length);
     if (ring.holds(position)) claimed++;
   }
 }

@@ -10,7 +10,7 @@ import type { Endpoint } from "../../src/share/endpoint.ts";
 import type { DatagramSocket, Gather, SendResult, TunDevice } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
-import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
+import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../../src/sys/memory.ts";
 import { endpointOf } from "../../src/sys/udp.ts";
 
 const MTU = 1420;
@@ -124,6 +124,7 @@ export class Pair {
     const environment: Environment = {
       makeBlock: nativeBlock,
       makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
+      releaseBlock,
       copy: nativeCopy,
       crypto,
       suites: [chooseSuites().aes],
