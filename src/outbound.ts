@@ -221,19 +221,19 @@ export class Outbound {
     if (path.challengeDue(now)) {
       const { environment } = this.portal;
       path.onChallengeSent(now, random32(environment), random32(environment));
-      const { tokenHigh, tokenLow, metric, spill, peerCongestion, peerRate } = path;
+      const { challenge, metric, spill, peerCongestion, peerRate } = path;
       const length = writeChallenge(
         this.body,
         0,
-        tokenHigh,
-        tokenLow,
+        challenge.tokenHigh,
+        challenge.tokenLow,
         metric,
         spill,
         peerCongestion,
         peerRate,
       );
       this.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
-      this.flush(path, path.challengesCandidate ? path.candidate : path.destination, now);
+      this.flush(path, challenge.toCandidate ? path.candidate : path.destination, now);
     }
     if (path.probeDue(now)) {
       path.onProbeSent(now);

@@ -17,32 +17,24 @@ import type { DatagramSocket, InterfaceState } from "../share/io.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { CongestionName, PathSeen } from "../wire/control.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
+import { Challenge } from "./challenge.ts";
 import { Comeback } from "./comeback.ts";
 import type { Company, PathSettings } from "./company.ts";
 import { FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
 import {
-  CHALLENGE_INTERVAL,
   DOWN_AFTER,
-  LONG_DOWN_AFTER,
   MAX_ACK_DELAY,
   MILLISECOND,
-  MIN_SUSPECT,
   PROBE_DOWN,
   PROBE_IDLE,
-  PROBE_LONG_DOWN,
   PROBE_SUSPECT,
   SECOND,
 } from "./limits.ts";
 import { Parking } from "./parking.ts";
+import { Probes } from "./probes.ts";
 import { Reception } from "./reception.ts";
 import { Recovery, type RecoverySink } from "./recovery.ts";
 import { Silence } from "./silence.ts";
-
-/** Probes of a path that has come up, and how far apart: what its round trip is, and how it varies, is known before it is needed. */
-const FIRST_PROBES = 8;
-const FIRST_PROBES_INTERVAL = 20 * MILLISECOND;
-/** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
-const HASTY_CHALLENGES = 20;
 
 export class Path {
   readonly id: number;
@@ -74,29 +66,13 @@ export class Path {
   /** The kernel took no more: nothing leaves before this. */
   blockedUntil = 0;
 
-  /**
-   * The token of the open challenge, one half each. It stays the same when the challenge is repeated, so that an answer
-   * that takes longer than CHALLENGE_INTERVAL still counts.
-   */
-  tokenHigh = 0;
-  tokenLow = 0;
-  private challenged = false;
-  private challengedAt = 0;
-  /** How often the open challenge has left. */
-  private challenges = 0;
-  private challengeAt: number;
-  /** The challenge goes to the candidate address rather than to the proved one. */
-  challengesCandidate = false;
-
+  readonly challenge: Challenge;
   private readonly company: Company;
   private readonly comeback = new Comeback();
   private statusSince: number;
   private readonly silence: Silence;
   private lastSentAt: number;
-  private probeAt = Number.POSITIVE_INFINITY;
-  private probeInterval = 0;
-  /** So many probes still follow each other closely. */
-  private firstProbes = 0;
+  private readonly probes = new Probes();
   /** Packet numbers from here on, once acknowledged, are answers to what was sent since it was given up. */
   private answersFrom = 0;
 
@@ -114,7 +90,7 @@ export class Path {
     this.datagram = settings.datagram;
     this.recovery = new Recovery(settings.congestion, settings.datagram, sink);
     this.company = company;
-    this.challengeAt = now;
+    this.challenge = new Challenge(now);
     this.statusSince = now;
     this.silence = new Silence(now, this.recovery);
     this.lastSentAt = now;
@@ -140,60 +116,47 @@ export class Path {
   /** An ack-eliciting datagram left. */
   onSent(now: number): void {
     this.lastSentAt = now;
-    if (this.status === "up") this.probeAt = Number.POSITIVE_INFINITY;
+    if (this.status === "up") this.probes.stop();
   }
 
   // --- Challenges ---
 
   /** True when a challenge should leave now. The caller draws a token for `onChallengeSent`. */
   challengeDue(now: number): boolean {
-    return now >= this.challengeAt;
+    return now >= this.challenge.at;
   }
 
-  /** A challenge leaves with `tokenHigh` and `tokenLow` of this path; the arguments are used if none is open yet. */
   onChallengeSent(now: number, tokenHigh: number, tokenLow: number): void {
-    if (!this.challenged) {
-      this.tokenHigh = tokenHigh;
-      this.tokenLow = tokenLow;
-      this.challenged = true;
-      this.challenges = 0;
-    }
-    this.challenges++;
-    this.challengedAt = now;
-    this.challengeAt =
-      this.status === "joining" || this.challengesCandidate
-        ? now + (this.challenges < HASTY_CHALLENGES ? CHALLENGE_INTERVAL : PROBE_DOWN)
-        : Number.POSITIVE_INFINITY;
+    const again = this.status === "joining" || this.challenge.toCandidate;
+    this.challenge.onSent(now, tokenHigh, tokenLow, again);
   }
 
   /** The newest authentic datagram came from another address: ask that address before anything is sent there. */
   onNewAddress(now: number, source: Endpoint): void {
-    if (this.challengesCandidate && this.candidate.samePeer(source)) return;
+    const { challenge } = this;
+    if (challenge.toCandidate && this.candidate.samePeer(source)) return;
     this.candidate.copyFrom(source);
-    this.challengesCandidate = true;
-    this.challenged = false;
-    this.challengeAt = Math.max(now, this.challengedAt + CHALLENGE_INTERVAL / 4);
+    challenge.toCandidate = true;
+    challenge.renew(challenge.nextAddressAt(now));
   }
 
   /** The newest authentic datagram came from the proved address: any other that is being asked is of no interest. */
   onKnownAddress(now: number): void {
-    if (!this.challengesCandidate) return;
-    this.challengesCandidate = false;
-    this.challenged = false;
-    this.challengeAt = this.status === "joining" ? now : Number.POSITIVE_INFINITY;
+    if (!this.challenge.toCandidate) return;
+    this.challenge.toCandidate = false;
+    this.challenge.renew(this.status === "joining" ? now : Number.POSITIVE_INFINITY);
   }
 
   /** The peer answered with a token. True when it was the one we sent. */
   onAnswer(now: number, tokenHigh: number, tokenLow: number): boolean {
-    if (!this.challenged || tokenHigh !== this.tokenHigh || tokenLow !== this.tokenLow) return false;
-    this.challenged = false;
-    this.challengeAt = Number.POSITIVE_INFINITY;
-    if (this.challengesCandidate) {
-      this.challengesCandidate = false;
+    const { challenge } = this;
+    if (!challenge.onAnswer(tokenHigh, tokenLow)) return false;
+    if (challenge.toCandidate) {
+      challenge.toCandidate = false;
       this.endpoint.copyFrom(this.candidate);
     }
-    // RFC 6298 section 3 (Karn): which of several was answered is not known.
-    if (this.challenges === 1) this.recovery.rtt.onSample(now - this.challengedAt, 0);
+    const rtt = challenge.roundTrip(now);
+    if (rtt > 0) this.recovery.rtt.onSample(rtt, 0);
     this.silence.heardAt = now;
     if (this.status === "joining") {
       this.become(now, "up", "answered");
@@ -214,15 +177,14 @@ export class Path {
     if (largestAcked < this.answersFrom) return;
     this.answersFrom = largestAcked + 1;
     this.comeback.onAnswer(now, this.answerTimeout);
-    if (!this.resting(now)) this.probeAt = now;
-    else if (!this.tryReturn(now, "answers again")) this.probeAt = this.lastSentAt + this.comeback.interval;
+    if (!this.resting(now)) this.probes.at = now;
+    else if (!this.tryReturn(now, "answers again")) this.probes.at = this.lastSentAt + this.comeback.interval;
   }
 
   /** Something authentic came in while the path was given up: worth a probe at once. */
   onSignOfLife(now: number): void {
     if (!this.givenUp || this.resting(now)) return;
-    this.probeInterval = 0;
-    this.probeAt = Math.min(this.probeAt, Math.max(now, this.lastSentAt + 10 * MILLISECOND));
+    this.probes.begin(Math.min(this.probes.at, Math.max(now, this.lastSentAt + 10 * MILLISECOND)));
   }
 
   /** The kernel refused to send: the interface is down or has no route. What was to leave is to leave on the others. */
@@ -243,11 +205,8 @@ export class Path {
       return;
     }
     this.blockedUntil = 0;
-    if (this.status === "joining") this.challengeAt = now;
-    else if (this.givenUp && !this.resting(now)) {
-      this.probeInterval = 0;
-      this.probeAt = now;
-    }
+    if (this.status === "joining") this.challenge.at = now;
+    else if (this.givenUp && !this.resting(now)) this.probes.begin(now);
   }
 
   /** The peer has given this path up. `heard`: low 32 bits of the largest packet number it had received of us by then. */
@@ -266,7 +225,7 @@ export class Path {
   /** No path is up any more: one that only rests carries again. */
   onAlone(now: number): void {
     if (!this.givenUp || this.tryReturn(now, "no other path is up") || this.status === "down") return;
-    this.probeAt = Math.min(this.probeAt, this.lastSentAt + PROBE_SUSPECT);
+    this.probes.sooner(this.lastSentAt + PROBE_SUSPECT);
   }
 
   /** We ran so much later than was due: what should have come meanwhile may have been waiting for us. */
@@ -276,39 +235,30 @@ export class Path {
 
   /** Asks for a probe with the next chance. A joining path has its challenges. */
   wantProbe(now: number): void {
-    if (this.status !== "joining") this.probeAt = Math.min(this.probeAt, now);
+    if (this.status !== "joining") this.probes.sooner(now);
   }
 
   /** True when a probe should leave now. Call `onProbeSent` when it did. */
   probeDue(now: number): boolean {
-    return now >= this.probeAt;
+    return now >= this.probes.at;
   }
 
   onProbeSent(now: number): void {
     this.lastSentAt = now;
     if (this.status === "up") {
-      this.probeAt = Number.POSITIVE_INFINITY;
-      if (this.firstProbes > 0) this.firstProbes--;
+      this.probes.onSentUp();
       return;
     }
     this.report.onProbe();
-    this.probeInterval = Math.min(
-      Math.max(this.probeInterval * 2, MIN_SUSPECT / 2),
-      this.longestInterval(now),
-    );
-    this.probeAt = now + (this.resting(now) ? this.comeback.interval : this.probeInterval);
-  }
-
-  private longestInterval(now: number): number {
-    if (this.status !== "down") return PROBE_SUSPECT;
-    return now < this.statusSince + LONG_DOWN_AFTER ? PROBE_DOWN : PROBE_LONG_DOWN;
+    this.probes.onSent(now, this.status === "down" ? now - this.statusSince : -1);
+    if (this.resting(now)) this.probes.at = now + this.comeback.interval;
   }
 
   /** When `onTimeout` wants to be called, or a challenge, probe or acknowledgement is due. */
   get nextAt(): number {
     let at = Math.min(
-      this.challengeAt,
-      this.probeAt,
+      this.challenge.at,
+      this.probes.at,
       this.reception.ackAt(this.recovery.rtt.srtt),
       this.reception.nackAt,
     );
@@ -322,13 +272,13 @@ export class Path {
   /** `unread`: there is more to read, perhaps what this path waits for. */
   onTimeout(now: number, unread = false): void {
     this.reception.onTimeout(now);
-    if (this.recovery.onTimeout(now) && this.status === "up") this.probeAt = now;
+    if (this.recovery.onTimeout(now) && this.status === "up") this.probes.at = now;
     if (this.status === "up") {
       const timeout = this.answerTimeout;
       if (this.silence.doubts(now, timeout)) this.company.onDoubt(now, this);
       if (this.silence.over(now, timeout, unread, this.company.peerAliveAt)) {
         this.suspect(now, `silent for ${Math.round(this.silence.lasts(now) / MILLISECOND)} ms`, "silent");
-      } else if (now >= this.lastSentAt + this.restInterval) this.probeAt = now;
+      } else if (now >= this.lastSentAt + this.restInterval) this.probes.at = now;
     } else if (this.status === "suspect" && now >= this.downAt) {
       this.become(now, "down", `no answer; ${this.reason}`);
     } else if (this.status === "down" && now >= this.recovery.oldestOutstandingAt + PROBE_DOWN) {
@@ -339,7 +289,7 @@ export class Path {
 
   /** After so long without anything sent it is probed. */
   private get restInterval(): number {
-    return this.firstProbes > 0 ? FIRST_PROBES_INTERVAL : this.idleInterval;
+    return this.probes.rest(this.idleInterval);
   }
 
   /** How long an answer may take. */
@@ -367,8 +317,7 @@ export class Path {
     const { rest } = this.comeback;
     this.answersFrom = this.recovery.log.next;
     this.report.onGivenUp(seen);
-    this.probeInterval = 0;
-    this.probeAt = now;
+    this.probes.begin(now);
     this.become(
       now,
       "suspect",
@@ -394,8 +343,7 @@ export class Path {
     if (status === "up") {
       this.recovery.resume();
       this.report.onReturned();
-      this.probeAt = Number.POSITIVE_INFINITY;
-      this.firstProbes = FIRST_PROBES;
+      this.probes.onUp();
       this.lastSentAt = now;
     }
     this.company.onStatus(this, from, status, reason);

@@ -169,7 +169,7 @@ describe("joining", () => {
     const path = makePath();
     path.onChallengeSent(0, 5, 6);
     path.onChallengeSent(CHALLENGE_INTERVAL, 50, 60);
-    expect([path.tokenHigh, path.tokenLow]).toEqual([5, 6]);
+    expect([path.challenge.tokenHigh, path.challenge.tokenLow]).toEqual([5, 6]);
     expect(path.onAnswer(600_000, 5, 6)).toBe(true);
     expect(path.recovery.rtt.sampled).toBe(false);
   });
@@ -181,12 +181,12 @@ describe("another address", () => {
     path.onNewAddress(1e6, endpoint(2000));
     expect(path.challengeDue(1e6)).toBe(true);
     path.onChallengeSent(1e6, 3, 4);
-    expect(path.challengesCandidate).toBe(true);
+    expect(path.challenge.toCandidate).toBe(true);
     expect(path.destination!.port).toBe(1000);
     expect(path.onAnswer(1e6 + RTT, 1, 2)).toBe(false);
     expect(path.onAnswer(1e6 + RTT, 3, 4)).toBe(true);
     expect(path.destination!.port).toBe(2000);
-    expect(path.challengesCandidate).toBe(false);
+    expect(path.challenge.toCandidate).toBe(false);
   });
 
   test("is asked again while it does not answer, and no more once the proved one is heard", () => {

@@ -1,0 +1,72 @@
+/**
+ * The challenge of a path: its token, where it goes, and when it is to leave. An answer proves that the address hears us
+ * (RFC 9000 section 8.2), and that the peer knows what the challenge tells of the path (wire/control.ts).
+ */
+import { CHALLENGE_INTERVAL, PROBE_DOWN } from "./limits.ts";
+
+/** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
+const HASTY = 20;
+
+export class Challenge {
+  /**
+   * The token, one half each. It stays the same when the challenge is repeated, so that an answer that takes longer than
+   * CHALLENGE_INTERVAL still counts.
+   */
+  tokenHigh = 0;
+  tokenLow = 0;
+  /** It goes to the candidate address rather than to the proved one. */
+  toCandidate = false;
+  /** When it is to leave. */
+  at: number;
+  private open = false;
+  private sentAt = 0;
+  /** How often it has left. */
+  private count = 0;
+
+  constructor(now: number) {
+    this.at = now;
+  }
+
+  /** Another one is to leave then; answers to this one no longer count. */
+  renew(at: number): void {
+    this.open = false;
+    this.at = at;
+  }
+
+  /** None until it is asked for. */
+  stop(): void {
+    this.toCandidate = false;
+    this.renew(Number.POSITIVE_INFINITY);
+  }
+
+  /** It leaves; the token is that of the arguments if none is open yet. `again`: it is repeated until it is answered. */
+  onSent(now: number, tokenHigh: number, tokenLow: number, again: boolean): void {
+    if (!this.open) {
+      this.tokenHigh = tokenHigh;
+      this.tokenLow = tokenLow;
+      this.open = true;
+      this.count = 0;
+    }
+    this.count++;
+    this.sentAt = now;
+    const interval = this.count < HASTY ? CHALLENGE_INTERVAL : PROBE_DOWN;
+    this.at = again ? now + interval : Number.POSITIVE_INFINITY;
+  }
+
+  /** When one may leave to another address. */
+  nextAddressAt(now: number): number {
+    return Math.max(now, this.sentAt + CHALLENGE_INTERVAL / 4);
+  }
+
+  /** True when the peer answered the open one. */
+  onAnswer(tokenHigh: number, tokenLow: number): boolean {
+    if (!this.open || tokenHigh !== this.tokenHigh || tokenLow !== this.tokenLow) return false;
+    this.renew(Number.POSITIVE_INFINITY);
+    return true;
+  }
+
+  /** How long the answer took that came just now; 0 when it is not known which of several was answered (RFC 6298 section 3, Karn). */
+  roundTrip(now: number): number {
+    return this.count === 1 ? now - this.sentAt : 0;
+  }
+}
