@@ -28,6 +28,7 @@ import {
   CHALLENGE_BYTES,
   type CongestionName,
   congestionOf,
+  PathEndMessage,
   PathStatusMessage,
   RATE_UNIT,
   spillOf,
@@ -70,6 +71,7 @@ export class Inbound {
   private readonly deliverer: Deliverer;
   private readonly role: Role;
   private readonly message = new PathStatusMessage();
+  private readonly end = new PathEndMessage();
   private readonly buffers: Block[] = [];
   private nextBuffer = 0;
 
@@ -81,8 +83,8 @@ export class Inbound {
     for (let i = 0; i < BATCHES_PER_TURN; i++) this.buffers.push(portal.environment.makeBlock(BATCH_BYTES));
   }
 
-  /** Takes what waits at a socket. `carrier`: the local's index of it. True when it stopped with more to read. */
-  receive(now: number, socket: DatagramSocket, carrier: number): boolean {
+  /** Takes what waits at a socket. True when it stopped with more to read. */
+  receive(now: number, socket: DatagramSocket): boolean {
     for (let i = 0; i < BATCHES_PER_TURN; i++) {
       if (this.nextBuffer === BATCHES_PER_TURN) this.flush();
       const buffer = this.buffers[this.nextBuffer]!;
@@ -91,7 +93,7 @@ export class Inbound {
       this.nextBuffer++;
       const segment = Math.max(socket.segment, 1);
       for (let at = 0; at < bytes; at += segment) {
-        this.datagram(now, socket, carrier, buffer, at, Math.min(segment, bytes - at));
+        this.datagram(now, socket, buffer, at, Math.min(segment, bytes - at));
       }
     }
     return true;
@@ -103,14 +105,7 @@ export class Inbound {
     this.nextBuffer = 0;
   }
 
-  private datagram(
-    now: number,
-    socket: DatagramSocket,
-    carrier: number,
-    block: Block,
-    offset: number,
-    length: number,
-  ): void {
+  private datagram(now: number, socket: DatagramSocket, block: Block, offset: number, length: number): void {
     const { drops } = this.portal;
     if (length < MIN_DATAGRAM_BYTES) {
       drops.count("malformed");
@@ -118,10 +113,10 @@ export class Inbound {
     }
     const type = block.bytes[offset]! & TYPE_MASK;
     if (type < Type.data) {
-      this.handshake(now, socket, carrier, block, offset, length, type);
+      this.handshake(now, socket, block, offset, length, type);
       return;
     }
-    if (type > Type.pathStatus) {
+    if (type > Type.pathEnd) {
       drops.count("unknownType");
       return;
     }
@@ -137,7 +132,6 @@ export class Inbound {
   private handshake(
     now: number,
     socket: DatagramSocket,
-    carrier: number,
     block: Block,
     offset: number,
     length: number,
@@ -156,7 +150,7 @@ export class Inbound {
     }
     const message = block.bytes.subarray(offset, offset + length);
     if (accepts) acceptor.onMessage(now, message, socket, socket.source);
-    else dialer?.onMessage(now, message, carrier, socket.source);
+    else dialer?.onMessage(now, message, socket);
   }
 
   private sealed(
@@ -172,7 +166,8 @@ export class Inbound {
     const truncated = block.view.getUint32(offset + 2);
     const known = keys.session ?? keys.continues;
     let path = known?.paths[pathId];
-    const expected = path === undefined ? 0 : path.reception.window.largest + 1;
+    const expected =
+      path === undefined ? (known?.ids.numbersOf(pathId).receive ?? 0) : path.reception.window.largest + 1;
     const packetNumber = expandPacketNumber(truncated, expected);
     const drops = known?.drops ?? this.portal.drops;
     if (path !== undefined) {
@@ -181,6 +176,10 @@ export class Inbound {
         drops.count(freshness === "duplicate" ? "replayed" : "tooOld");
         return;
       }
+    } else if (packetNumber < expected) {
+      // Of a path that has ended.
+      drops.count("tooOld");
+      return;
     }
     if (!keys.receive.open(pathId, packetNumber, block, offset, length, HEADER_BYTES)) {
       drops.count("notAuthentic");
@@ -203,7 +202,7 @@ export class Inbound {
   }
 
   private newPath(now: number, session: Session, pathId: number, socket: DatagramSocket): Path | null {
-    if (pathId >= MAX_PATHS) return null;
+    if (session.order.length >= MAX_PATHS) return null;
     return this.role.addPath(now, session, pathId, socket, socket.source);
   }
 
@@ -264,14 +263,37 @@ export class Inbound {
         return;
       case Type.pathStatus:
         this.pathStatus(now, session, block, body, bytes);
+        return;
+      case Type.pathEnd:
+        this.pathEnd(now, session, path, block, body, bytes);
     }
   }
 
   private pathStatus(now: number, session: Session, block: Block, body: number, bytes: number): void {
     const { message } = this;
-    const about = message.read(block, body, bytes) ? session.paths[message.pathId] : undefined;
-    if (about === undefined) session.drops.count("malformed");
-    else about.onPeerGaveUp(now, message.seen, message.heard);
+    if (!message.read(block, body, bytes)) session.drops.count("malformed");
+    // One that has ended since is of no interest.
+    else session.paths[message.pathId]?.onPeerGaveUp(now, message.seen, message.heard);
+  }
+
+  /** The local says which of its paths have ended, and only the remote notes it. */
+  private pathEnd(
+    now: number,
+    session: Session,
+    path: Path,
+    block: Block,
+    body: number,
+    bytes: number,
+  ): void {
+    const { end } = this;
+    if (!end.read(block, body, bytes) || end.noted !== path.connected || end.pathId === path.id) {
+      session.drops.count("malformed");
+    } else if (end.noted) {
+      session.ids.onNoted(end.pathId, end.ended, end.from);
+    } else {
+      const from = session.onPathEnded(now, end.pathId, end.ended);
+      this.outbound.noteEnd(session, path, now, end.pathId, end.ended, from);
+    }
   }
 
   private challenge(

@@ -23,7 +23,7 @@ import type { Session } from "./proto/session.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
-import { writeAnswer, writeChallenge, writePathStatus } from "./wire/control.ts";
+import { writeAnswer, writeChallenge, writePathEnd, writePathStatus } from "./wire/control.ts";
 import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES, Type, writeHeader } from "./wire/datagram.ts";
 import { flowHash, neverForwarded } from "./wire/ip.ts";
 import { Segmenter } from "./wire/segment.ts";
@@ -146,10 +146,17 @@ export class Outbound {
   /** Sends whatever a session's paths have to send and may send now, and notes when to look again. `unread`: there is more to read. */
   service(session: Session, now: number, unread = false): void {
     const { order } = session;
+    if (session.keys.closed) {
+      // It waits for new keys: nothing can be sealed.
+      session.resequencer.onTimeout(now);
+      session.nextAt = session.resequencer.nextAt;
+      return;
+    }
     for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now, unread);
     if (!session.isUp) session.onAllGivenUp(now);
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
+    if (session.ids.nextAt <= now) this.tellEnds(session, now);
     session.scheduler.begin();
     const { pulling } = session.scheduler;
     session.setWaits();
@@ -182,6 +189,32 @@ export class Outbound {
     const length = writeAnswer(this.body, 0, high, low);
     this.seal(session, path, now, Type.answer, this.body, 0, length, NO_POSITION, false);
     this.flush(path, to, now);
+  }
+
+  /** Answers the local's word that a path has ended, on the path it came by. */
+  noteEnd(session: Session, path: Path, now: number, id: number, ended: number, from: number): void {
+    const length = writePathEnd(this.body, 0, id, true, ended, from);
+    this.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
+    this.flush(path, path.destination, now);
+  }
+
+  /** Tells the remote, over every path that is up, of paths that have ended. */
+  private tellEnds(session: Session, now: number): void {
+    const { order, ids } = session;
+    let told = false;
+    for (let i = 0; i < order.length; i++) {
+      const path = order[i]!;
+      if (path.status !== "up") continue;
+      for (const { id, ended } of ids.endings) {
+        const length = writePathEnd(this.body, 0, id, false, ended, 0);
+        // Of one size, so that they leave together.
+        this.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
+        if (this.trainPackets === TRAIN_PACKETS) this.flush(path, path.destination, now);
+      }
+      this.flush(path, path.destination, now);
+      told = true;
+    }
+    if (told) ids.onTold(now);
   }
 
   /** Sends what one path may send now. True when that was something. */
@@ -309,6 +342,8 @@ export class Outbound {
   /** When this session must be serviced again, if nothing arrives before. */
   private nextAt(session: Session, now: number): number {
     let at = session.resequencer.nextAt;
+    // A path that comes up has this session looked at, and there is nobody to tell before.
+    if (session.isUp) at = Math.min(at, session.ids.nextAt);
     const waiting = session.hasWork;
     for (let i = 0; i < session.order.length; i++) {
       const path = session.order[i]!;

@@ -23,12 +23,22 @@ export function findConfig(named: string | undefined, places = DEFAULT_FILES): s
 
 /** The checked configuration. Its faults are written to standard error, and end the command. */
 export function loadConfig(file: string): Config {
+  const result = readConfig(file);
+  if ("config" in result) return result.config;
+  complainLine(result.faults);
+  throw faultsIn(file, result.count);
+}
+
+/** The checked configuration, or its faults as they are shown. */
+export function readConfig(file: string): { config: Config } | { faults: string; count: number } {
   const source = readSource(file);
   const result = parseConfig(source);
-  if ("config" in result) return result.config;
-  const { length } = result.faults;
-  complainLine(formatFaults(source.text, file, result.faults));
-  throw new Failure(EXIT.config, `${length} ${length === 1 ? "fault" : "faults"} in ${file}: see above`);
+  if ("config" in result) return result;
+  return { faults: formatFaults(source.text, file, result.faults), count: result.faults.length };
+}
+
+function faultsIn(file: string, count: number): Failure {
+  return new Failure(EXIT.config, `${count} ${count === 1 ? "fault" : "faults"} in ${file}: see above`);
 }
 
 export function readSource(file: string): Source {

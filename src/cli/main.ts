@@ -11,8 +11,10 @@ import { joinArguments, usage } from "./arguments.ts";
 import { check } from "./check.ts";
 import { EXIT, EXIT_HELP, Failure } from "./exit.ts";
 import { keygen } from "./keygen.ts";
+import { path } from "./path.ts";
 import { complainLine, printLine } from "./print.ts";
 import { pubkey } from "./pubkey.ts";
+import { reload } from "./reload.ts";
 import { status } from "./status.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: citty's own type of a command whose arguments are not known here
@@ -26,7 +28,14 @@ interface Lazy {
   readonly load: () => Promise<Command>;
 }
 
-const COMMANDS: Readonly<Record<string, Command>> = { check, status, keygen, pubkey };
+const COMMANDS: Readonly<Record<string, Command>> = {
+  check,
+  status,
+  reload,
+  path,
+  keygen,
+  pubkey,
+};
 
 const LAZY: Readonly<Record<string, Lazy>> = {
   demo: {

@@ -13,6 +13,8 @@ export interface TunnelConfig {
   readonly privacy: boolean;
   /** False: the kernel's segmentation offloads (TUN and UDP) stay unused, as on a kernel that lacks them. */
   readonly offloads: boolean;
+  /** How long the session is kept while no path is up. */
+  readonly keepSeconds: number;
 }
 
 export interface KeysConfig {
@@ -21,8 +23,10 @@ export interface KeysConfig {
 }
 
 export interface PathConfig {
-  /** Network interface to bind to, and the path's name in status and logs. */
+  /** Network interface to bind to, and the path's name in status and logs; or a pattern (config/glob.ts) for several. */
   readonly interface: string;
+  /** Names and patterns of interfaces that the pattern does not mean. */
+  readonly exclude: readonly string[];
   /** Paths of a higher metric are used only when no lower one is up. 0..65535. */
   readonly metric: number;
   /** True: also when those of a lower metric are up and full. */

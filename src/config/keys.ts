@@ -35,6 +35,7 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
       mtu: "1420",
       privacy: "true",
       offloads: "true",
+      keep_seconds: "300",
     },
     role: "both",
     repeated: false,
@@ -56,6 +57,7 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
   path: {
     keys: {
       interface: '"eth0"',
+      exclude: '["wwan9"]',
       metric: "0",
       spill: "true",
       congestion: '"bbr"',

@@ -2,6 +2,7 @@
 import { formatEndpoint, parseAddress, parseEndpoint } from "../wire/address.ts";
 import { CONGESTION, type CongestionName } from "../wire/control.ts";
 import type { PathConfig, RemoteConfig } from "./config.ts";
+import { isGlob, matchesGlob } from "./glob.ts";
 import { type Identity, readPeerKeys } from "./identity.ts";
 import { parseRate } from "./rate.ts";
 import type { Source } from "./source.ts";
@@ -47,7 +48,9 @@ export function readPaths(tables: readonly Table[], tunnelInterface: string | nu
     const path = readPath(table, tunnelInterface);
     if (path === null) continue;
     if (paths.some((other) => other.interface === path.interface)) {
-      const message = `interface ${quote(path.interface)} has a path already`;
+      const message = isGlob(path.interface)
+        ? `${quote(path.interface)} stands twice`
+        : `interface ${quote(path.interface)} has a path already`;
       table.fault("interface", message, "remove one of the two [[path]]");
     }
     paths.push(path);
@@ -58,7 +61,9 @@ export function readPaths(tables: readonly Table[], tunnelInterface: string | nu
 function readPath(table: Table, tunnelInterface: string | null): PathConfig | null {
   table.require("interface");
   const name = readInterface(table);
-  if (name !== null && name === tunnelInterface) {
+  const exclude = readExclude(table, name);
+  if (name !== null && isGlob(name)) refuseSillyGlob(table, name);
+  else if (name !== null && name === tunnelInterface) {
     const message = `interface ${quote(name)} is the tunnel itself`;
     table.fault("interface", message, "write the interface that leads to the Internet");
   }
@@ -86,7 +91,44 @@ function readPath(table: Table, tunnelInterface: string | null): PathConfig | nu
     }
   }
   if (name === null || congestion === null) return null;
-  return { interface: name, metric, spill, congestion, upBytesPerSecond, downBytesPerSecond };
+  return { interface: name, exclude, metric, spill, congestion, upBytesPerSecond, downBytesPerSecond };
+}
+
+/** A pattern is to mean some interfaces: those whose names begin alike, say. */
+function refuseSillyGlob(table: Table, glob: string): void {
+  const advice = `write how their names begin: interface = "wwan*"`;
+  if (glob.includes("**")) table.fault("interface", `${quote(glob)} has one * too many`, "write one *");
+  else if (/^[*?]+$/.test(glob))
+    table.fault("interface", `${quote(glob)} means nearly every interface`, advice);
+  else if (/[[\]{}]/.test(glob)) {
+    table.fault("interface", `${quote(glob)} has brackets`, "in a pattern only * and ? stand for others");
+  }
+}
+
+function readExclude(table: Table, glob: string | null): string[] {
+  const found = table.texts("exclude") ?? [];
+  if (table.has("exclude") && glob !== null && !isGlob(glob)) {
+    const advice = `remove it, or write a pattern: interface = "wwan*"`;
+    table.faultAtKey("exclude", `exclude goes only with a pattern, and ${quote(glob)} is none`, advice);
+    return [];
+  }
+  for (const { value, span } of found) {
+    if (glob === null) break;
+    const { document } = table;
+    if (matchesGlob(value, glob)) {
+      document.fault(span, `${quote(value)} excludes all that ${quote(glob)} means`, "remove it");
+    } else if (!mayMeet(value, glob)) {
+      document.fault(span, `${quote(value)} is not among ${quote(glob)}`, "remove it");
+    }
+  }
+  return found.map(({ value }) => value);
+}
+
+/** True when some name may match both. Of two patterns only what stands before their first sign is compared. */
+function mayMeet(exclude: string, glob: string): boolean {
+  if (!isGlob(exclude)) return matchesGlob(glob, exclude);
+  const [a, b] = [exclude, glob].map((text) => text.slice(0, text.search(/[*?]/)));
+  return a!.startsWith(b!) || b!.startsWith(a!);
 }
 
 /** True when the path's metric is 0, written or not; a faulty one is another matter. */

@@ -9,6 +9,11 @@ export const MTU_MOST = 9000;
 /** RFC 8200 section 5. */
 export const MTU_LEAST_IPV6 = 1280;
 
+/** Seconds that a session is kept without a path: long enough to notice a restart, and up to a week. */
+const KEEP_LEAST = 5;
+const KEEP_MOST = 604_800;
+const KEEP = 300;
+
 /** IFNAMSIZ without its final zero. */
 const INTERFACE_BYTES = 15;
 
@@ -23,7 +28,8 @@ export function readTunnel(table: Table): TunnelConfig | null {
   }
   const privacy = table.flag("privacy") ?? true;
   const offloads = table.flag("offloads") ?? true;
-  return name === null ? null : { interface: name, addresses, mtu, privacy, offloads };
+  const keepSeconds = table.integer("keep_seconds", KEEP_LEAST, KEEP_MOST) ?? KEEP;
+  return name === null ? null : { interface: name, addresses, mtu, privacy, offloads, keepSeconds };
 }
 
 /** A name the kernel takes for a network interface, or null and a fault. */

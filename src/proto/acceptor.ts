@@ -8,7 +8,7 @@ import type { CipherSuite, DatagramSocket } from "../share/io.ts";
 import { emitResponsePayload, parseInitiation, parseInitiationPayload, VERSION } from "../wire/handshake.ts";
 import { MacChecker, MacStamper } from "./cookie.ts";
 import { Keys } from "./keys.ts";
-import { MAX_PENDING_PER_PEER, PENDING_LIFETIME, REJECT_AFTER, SECOND } from "./limits.ts";
+import { MAX_PENDING_PER_PEER, PENDING_LIFETIME, SECOND } from "./limits.ts";
 import { Responder } from "./noise.ts";
 import type { Peer } from "./peer.ts";
 import { bytesText, type Portal, sameBytes } from "./portal.ts";
@@ -33,10 +33,21 @@ export class Acceptor {
     const { crypto } = portal.environment;
     this.checker = new MacChecker(crypto, portal.statics.publicKey);
     this.limiter = new HandshakeLimiter(crypto.random(32));
-    for (const peer of portal.peers) {
-      this.peersByKey.set(bytesText(peer.publicKey), peer);
-      this.stampers.set(peer, new MacStamper(crypto, peer.publicKey));
-    }
+    for (const peer of portal.peers) this.admit(peer);
+  }
+
+  /** From now on this peer's initiations are answered. */
+  admit(peer: Peer): void {
+    this.peersByKey.set(bytesText(peer.publicKey), peer);
+    this.stampers.set(peer, new MacStamper(this.portal.environment.crypto, peer.publicKey));
+  }
+
+  /** And from now on no more. */
+  dismiss(peer: Peer): void {
+    for (const keys of [...peer.pending]) this.forget(keys);
+    this.peersByKey.delete(bytesText(peer.publicKey));
+    this.stampers.delete(peer);
+    this.explained.delete(peer);
   }
 
   /** When `onTimeout` wants to be called: the oldest unproved answer lapses. */
@@ -56,18 +67,11 @@ export class Acceptor {
     if (now >= this.tickAt) this.retireOld(now);
   }
 
-  /** Retires old keys, and sessions whose keys have lapsed. */
+  /** Retires old keys, and sessions that nobody has used for too long. */
   private retireOld(now: number): void {
     const { portal } = this;
     this.tickAt = now + SECOND;
-    for (let i = portal.sessions.length - 1; i >= 0; i--) {
-      const session = portal.sessions[i]!;
-      if (session.keysExpired(now)) portal.closeSession(session, "not heard of for too long");
-      else if (session.previousKeys && now >= session.previousKeys.createdAt + REJECT_AFTER) {
-        portal.retire(session.previousKeys);
-        session.previousKeys = null;
-      }
-    }
+    for (let i = portal.sessions.length - 1; i >= 0; i--) portal.expire(now, portal.sessions[i]!);
   }
 
   /** An initiation. `message` may be any bytes. */

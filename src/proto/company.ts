@@ -22,6 +22,9 @@ export interface PathSettings {
   readonly endpoint: Endpoint;
   readonly candidate: Endpoint;
   readonly connected: boolean;
+  /** The first packet numbers, ours and the peer's; 0 unless the id had another path before. */
+  readonly sendsFrom?: number;
+  readonly receivesFrom?: number;
 }
 
 /** What a path knows of the session's others. */

@@ -14,12 +14,14 @@ import { MacChecker, MacStamper } from "./cookie.ts";
 import { Keys } from "./keys.ts";
 import {
   HANDSHAKE_RETRY,
-  HANDSHAKE_RETRY_MAX,
+  HANDSHAKE_RETRY_LONG,
+  LONG_UNANSWERED,
+  MAX_ATTEMPTS,
   MILLISECOND,
   REHANDSHAKE_AFTER,
-  REJECT_AFTER,
   REKEY_AFTER,
   REKEY_AFTER_PACKETS,
+  SETTLE_AFTER,
 } from "./limits.ts";
 import { Initiator } from "./noise.ts";
 import type { Peer } from "./peer.ts";
@@ -28,9 +30,15 @@ import type { Session } from "./session.ts";
 
 /** A local interface towards the remote: a path of every session, and a way for handshakes. */
 export interface Carrier {
-  readonly pathId: number;
   readonly name: string;
   readonly socket: DatagramSocket;
+}
+
+interface Way {
+  readonly carrier: Carrier;
+  /** The path id that its handshake messages bear; the remote gives it back, and looks no further. */
+  readonly mark: number;
+  readonly stamper: MacStamper;
 }
 
 interface Attempt {
@@ -39,79 +47,86 @@ interface Attempt {
   readonly sessionId: Uint8Array;
   /** The session to go on with; null for a new one. */
   readonly session: Session | null;
+  readonly begunAt: number;
 }
 
 /** Least time between an initiation and the one that a cookie makes us send. */
 const COOKIE_PAUSE = 100 * MILLISECOND;
 /** Least time between an initiation and the one that an interface coming up makes us send. */
-const HURRY_PAUSE = 250 * MILLISECOND;
+const HURRY_PAUSE = 100 * MILLISECOND;
 /** Unanswered attempts after which the operator is told, once. */
-const ATTEMPTS_BEFORE_ADVICE = 4;
+const ATTEMPTS_BEFORE_ADVICE = 10;
 
 export class Dialer {
   readonly peer: Peer;
   private readonly portal: Portal;
-  private readonly carriers: readonly Carrier[];
-  private readonly stampers: readonly MacStamper[];
+  private readonly ways: Way[] = [];
   private readonly checker: MacChecker;
   private readonly onSession: (now: number, session: Session) => void;
-  private attempt: Attempt | null = null;
+  /** Those whose answer may still come, the newest last. */
+  private readonly attempts: Attempt[] = [];
   private retryAt = 0;
-  private begunAt = 0;
-  private interval = HANDSHAKE_RETRY;
+  private begunAt = Number.NEGATIVE_INFINITY;
   private unanswered = 0;
+  private unansweredSince = 0;
+  private marks = 0;
 
   /** `onSession`: a session has begun anew; its paths are to be added. */
-  constructor(
-    portal: Portal,
-    peer: Peer,
-    carriers: readonly Carrier[],
-    onSession: (now: number, session: Session) => void,
-  ) {
+  constructor(portal: Portal, peer: Peer, onSession: (now: number, session: Session) => void) {
     this.portal = portal;
     this.peer = peer;
-    this.carriers = carriers;
     this.onSession = onSession;
-    const { crypto } = portal.environment;
-    this.stampers = carriers.map(() => new MacStamper(crypto, peer.publicKey));
-    this.checker = new MacChecker(crypto, portal.statics.publicKey);
+    this.checker = new MacChecker(portal.environment.crypto, portal.statics.publicKey);
+  }
+
+  /** There is another way to the remote. */
+  add(now: number, carrier: Carrier): void {
+    const stamper = new MacStamper(this.portal.environment.crypto, this.peer.publicKey);
+    this.ways.push({ carrier, mark: this.marks++ & 0xff, stamper });
+    this.hurry(now);
+  }
+
+  remove(carrier: Carrier): void {
+    const at = this.ways.findIndex((way) => way.carrier === carrier);
+    if (at >= 0) this.ways.splice(at, 1);
   }
 
   /** When `onTimeout` wants to be called. */
   get nextAt(): number {
     const session = this.peer.session;
-    if (this.attempt !== null || session === null) return this.retryAt;
+    return session === null ? this.beginsAt : Math.min(this.beginsAt, this.portal.expiresAt(session));
+  }
+
+  /** When a handshake is to begin. Without a way to the remote there is nothing to begin. */
+  private get beginsAt(): number {
+    const session = this.peer.session;
+    if (this.ways.length === 0) return Number.POSITIVE_INFINITY;
+    if (this.attempts.length > 0 || session === null) return this.retryAt;
     return Math.max(this.retryAt, Math.min(this.rekeyAt(session), this.silentAt(session)));
   }
 
   onTimeout(now: number): void {
-    const session = this.peer.session;
-    if (session?.keysExpired(now)) this.portal.closeSession(session, "its keys are too old");
-    if (session?.previousKeys && now >= session.previousKeys.createdAt + REJECT_AFTER) {
-      this.portal.retire(session.previousKeys);
-      session.previousKeys = null;
-    }
-    if (now < this.nextAt) return;
-    this.begin(now);
+    if (this.peer.session !== null) this.portal.expire(now, this.peer.session);
+    if (now >= this.beginsAt) this.begin(now);
   }
 
   /** Our peer said goodbye: try again a little later. */
   onClosed(now: number): void {
-    this.attempt = null;
+    this.attempts.length = 0;
     this.retryAt = now + HANDSHAKE_RETRY;
   }
 
   /** A way to the remote has opened: begins what is due, or unanswered, soon. */
   hurry(now: number): void {
     if (this.peer.session?.isUp === true) return;
-    this.interval = HANDSHAKE_RETRY;
+    this.unansweredSince = now;
     this.retryAt = Math.min(this.retryAt, Math.max(now, this.begunAt + HURRY_PAUSE));
   }
 
   /** A response or cookie reply. `message` may be any bytes. */
-  onMessage(now: number, message: Uint8Array, carrier: number, source: DatagramSocket["source"]): void {
+  onMessage(now: number, message: Uint8Array, socket: DatagramSocket): void {
     const { drops } = this.portal;
-    const stamper = this.stampers[carrier];
+    const stamper = this.ways.find(({ carrier }) => carrier.socket === socket)?.stamper;
     const response = parseResponse(message);
     if (response === null) {
       if (stamper === undefined || !stamper.readCookieReply(now, message)) drops.count("notAuthentic");
@@ -119,13 +134,13 @@ export class Dialer {
       else this.retryAt = Math.min(this.retryAt, this.begunAt + COOKIE_PAUSE);
       return;
     }
-    const { attempt } = this;
-    if (attempt === null || response.receiverIndex !== attempt.index) {
+    const attempt = this.attempts.find(({ index }) => index === response.receiverIndex);
+    if (attempt === undefined) {
       // Also the answers to the copies of an initiation that left on the other paths.
       drops.count("unknownIndex");
       return;
     }
-    if (this.checker.check(now, message, source, false) !== "ok") {
+    if (this.checker.check(now, message, socket.source, false) !== "ok") {
       drops.count("notAuthentic");
       return;
     }
@@ -136,9 +151,8 @@ export class Dialer {
       drops.count("handshakeRefused");
       return;
     }
-    this.attempt = null;
+    this.attempts.length = 0;
     this.unanswered = 0;
-    this.interval = HANDSHAKE_RETRY;
     if (attempt.session !== null && (attempt.session.closed || !payload.resumed)) {
       // One of us has lost the session since: a new one is due, under an id of its own, so that none is taken for another.
       this.portal.closeSession(attempt.session, "the remote has forgotten it");
@@ -156,6 +170,8 @@ export class Dialer {
       resumes: attempt.session !== null,
     });
     this.finish(now, keys);
+    // On a slow path the session needs time to come up.
+    this.retryAt = now + Math.max(SETTLE_AFTER, 3 * (now - attempt.begunAt));
   }
 
   private finish(now: number, keys: Keys): void {
@@ -169,7 +185,6 @@ export class Dialer {
     } else {
       this.onSession(now, this.portal.openSession(now, keys));
     }
-    this.retryAt = now + REHANDSHAKE_AFTER;
   }
 
   /** Begins a handshake, or begins the unanswered one again with a fresh ephemeral key. */
@@ -177,7 +192,8 @@ export class Dialer {
     this.begunAt = now;
     const { environment, statics } = this.portal;
     const session = this.peer.session;
-    if (this.attempt !== null) this.unanswered++;
+    if (this.attempts.length > 0) this.unanswered++;
+    else this.unansweredSince = now;
     if (this.unanswered === ATTEMPTS_BEFORE_ADVICE) {
       this.unanswered++;
       environment.log(
@@ -194,15 +210,16 @@ export class Dialer {
       suiteId: environment.suites[0]!.id,
       rekey: session !== null,
     });
-    this.attempt = { initiator, index, sessionId, session };
-    this.retryAt = now + this.interval;
-    this.interval = Math.min(this.interval * 2, HANDSHAKE_RETRY_MAX);
+    this.attempts.push({ initiator, index, sessionId, session, begunAt: now });
+    if (this.attempts.length > MAX_ATTEMPTS) this.attempts.shift();
+    const long = now >= this.unansweredSince + LONG_UNANSWERED;
+    this.retryAt = now + (long ? HANDSHAKE_RETRY_LONG : HANDSHAKE_RETRY);
     const message = initiator.initiation(0, index, payload);
-    for (let i = 0; i < this.carriers.length; i++) {
+    for (const { carrier, mark, stamper } of this.ways) {
       const copy = message.slice();
-      copy[1] = this.carriers[i]!.pathId;
-      this.stampers[i]!.stamp(now, copy);
-      this.portal.send(this.carriers[i]!.socket, copy, null);
+      copy[1] = mark;
+      stamper.stamp(now, copy);
+      this.portal.send(carrier.socket, copy, null);
     }
   }
 

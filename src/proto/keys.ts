@@ -21,6 +21,8 @@ export class Keys {
   /** Until then: the session they are to go on with, and so its packet numbers. */
   readonly continues: Session | null;
   sealed = 0;
+  /** They are of no use any more. */
+  closed = false;
 
   /** What the responder remembers of the initiation, until proved: the local's session id and its answer. */
   readonly sessionId: Uint8Array;
@@ -58,6 +60,8 @@ export class Keys {
   }
 
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     this.send.close();
     this.receive.close();
   }

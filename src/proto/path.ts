@@ -42,8 +42,8 @@ export class Path {
   metric: number;
   /** It may carry also while paths of a lower metric are up. */
   spill: boolean;
-  readonly peerCongestion: CongestionName;
-  readonly peerRate: number;
+  peerCongestion: CongestionName;
+  peerRate: number;
   readonly socket: DatagramSocket;
   readonly endpoint: Endpoint;
   readonly candidate: Endpoint;
@@ -67,6 +67,8 @@ export class Path {
   blockedUntil = 0;
 
   readonly challenge: Challenge;
+  /** What a challenge tells the peer has changed since one was last answered. */
+  private untold = false;
   private readonly company: Company;
   private readonly comeback = new Comeback();
   private statusSince: number;
@@ -75,6 +77,9 @@ export class Path {
   private readonly probes = new Probes();
   /** Packet numbers from here on, once acknowledged, are answers to what was sent since it was given up. */
   private answersFrom = 0;
+  /** The first packet numbers of this path, ours and the peer's: not 0 when its id had another path before. */
+  readonly sendsFrom: number;
+  readonly receivesFrom: number;
 
   constructor(now: number, settings: PathSettings, sink: RecoverySink, company: Company) {
     this.id = settings.id;
@@ -89,6 +94,10 @@ export class Path {
     this.connected = settings.connected;
     this.datagram = settings.datagram;
     this.recovery = new Recovery(settings.congestion, settings.datagram, sink);
+    this.sendsFrom = settings.sendsFrom ?? 0;
+    this.receivesFrom = settings.receivesFrom ?? 0;
+    this.recovery.log.begin(this.sendsFrom);
+    this.reception.window.begin(this.receivesFrom);
     this.company = company;
     this.challenge = new Challenge(now);
     this.statusSince = now;
@@ -126,8 +135,14 @@ export class Path {
     return now >= this.challenge.at;
   }
 
+  /** The peer is to hear of a changed metric, spill, congestion control or rate. */
+  retell(now: number): void {
+    this.untold = true;
+    this.challenge.renew(now);
+  }
+
   onChallengeSent(now: number, tokenHigh: number, tokenLow: number): void {
-    const again = this.status === "joining" || this.challenge.toCandidate;
+    const again = this.status === "joining" || this.challenge.toCandidate || this.untold;
     this.challenge.onSent(now, tokenHigh, tokenLow, again);
   }
 
@@ -151,6 +166,7 @@ export class Path {
   onAnswer(now: number, tokenHigh: number, tokenLow: number): boolean {
     const { challenge } = this;
     if (!challenge.onAnswer(tokenHigh, tokenLow)) return false;
+    this.untold = false;
     if (challenge.toCandidate) {
       challenge.toCandidate = false;
       this.endpoint.copyFrom(this.candidate);
@@ -212,8 +228,9 @@ export class Path {
   /** The peer has given this path up. `heard`: low 32 bits of the largest packet number it had received of us by then. */
   onPeerGaveUp(now: number, seen: PathSeen, heard: number): void {
     const { log, largestAcked } = this.recovery;
-    // It has acknowledged later ones since: the path has worked, and this word is old.
-    if (largestAcked > expandPacketNumber(heard, log.next)) return;
+    const received = expandPacketNumber(heard, log.next);
+    // It has acknowledged later ones since: the path has worked, and this word is old. Or it is of another path of this id.
+    if (largestAcked > received || received < this.sendsFrom) return;
     if (this.status === "up") this.suspect(now, PEER_SAYS[seen], null);
   }
 

@@ -11,10 +11,11 @@ export interface InnerPrefix {
 }
 
 export class Peer {
-  readonly name: string;
+  name: string;
   readonly publicKey: Uint8Array;
-  readonly presharedKey: Uint8Array;
-  readonly addresses: readonly InnerPrefix[];
+  /** Used by the next handshake. */
+  presharedKey: Uint8Array;
+  addresses: readonly InnerPrefix[];
   session: Session | null = null;
   /** Handshakes answered (remote) that the peer has not proved yet, oldest first. */
   readonly pending: Keys[] = [];
@@ -27,6 +28,13 @@ export class Peer {
   ) {
     this.name = name;
     this.publicKey = publicKey;
+    this.presharedKey = presharedKey;
+    this.addresses = addresses;
+  }
+
+  /** The operator has changed what there is to know of it. */
+  become(name: string, presharedKey: Uint8Array, addresses: readonly InnerPrefix[]): void {
+    this.name = name;
     this.presharedKey = presharedKey;
     this.addresses = addresses;
   }

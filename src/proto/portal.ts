@@ -12,7 +12,7 @@ import { Agenda } from "./agenda.ts";
 import { Destinations } from "./destinations.ts";
 import { type Environment, random32, slotBytesFor } from "./environment.ts";
 import type { Keys } from "./keys.ts";
-import { STORE_TRIM_EVERY } from "./limits.ts";
+import { KEEP, REJECT_AFTER, SECOND, STORE_TRIM_EVERY } from "./limits.ts";
 import type { StaticKeys } from "./noise.ts";
 import type { Peer } from "./peer.ts";
 import type { PacketSink } from "./resequencer.ts";
@@ -24,7 +24,7 @@ const MESSAGE_BYTES = 512;
 export class Portal implements Ground {
   readonly environment: Environment;
   readonly statics: StaticKeys;
-  readonly peers: readonly Peer[];
+  readonly peers: Peer[];
   /** Where inner packets go once in order. */
   readonly sink: PacketSink;
   /** What strangers sent, and inner packets that belong to no session. */
@@ -33,12 +33,14 @@ export class Portal implements Ground {
   /** The live sessions by when they must be looked at. */
   readonly agenda = new Agenda<Session>();
   /** The peers by what they may be sent. */
-  readonly destinations: Destinations;
+  destinations: Destinations;
   /** Memory for the packets of all sessions. */
   readonly store: Store;
   private storeTrimAt = Number.POSITIVE_INFINITY;
   /** Ended in this turn: what they have delivered may not have been written yet. */
   private readonly ended: Session[] = [];
+  /** How long a session is kept while no path of it is up. */
+  keep = KEEP;
   private readonly keysByIndex = new Map<number, Keys>();
   /** Remote: the keys of each initiation that was answered, for as long as they live. */
   private readonly keysByInitiation = new Map<string, Keys>();
@@ -47,12 +49,17 @@ export class Portal implements Ground {
   constructor(environment: Environment, statics: StaticKeys, peers: readonly Peer[], sink: PacketSink) {
     this.environment = environment;
     this.statics = statics;
-    this.peers = peers;
+    this.peers = [...peers];
     this.sink = sink;
     this.message = environment.makeBlock(MESSAGE_BYTES);
-    this.destinations = new Destinations(peers);
+    this.destinations = new Destinations(this.peers);
     const slotBytes = slotBytesFor(environment.mtu, DATA_HEADER_BYTES);
     this.store = new Store(environment.makeSharedBlock, environment.releaseBlock, slotBytes);
+  }
+
+  /** The peers, or what they may be sent, have changed. */
+  onPeersChanged(): void {
+    this.destinations = new Destinations(this.peers);
   }
 
   /** The keys a receiver index names; undefined when it names none. */
@@ -95,6 +102,25 @@ export class Portal implements Ground {
     this.agenda.add(session);
     this.environment.log("info", `session with ${keys.peer.name} established (${keys.suite.name})`);
     return session;
+  }
+
+  /** Ends keys that are too old, and a session that no path has carried for too long. It may outlive its keys by then. */
+  expire(now: number, session: Session): void {
+    if (session.previousKeys && now >= session.previousKeys.createdAt + REJECT_AFTER) {
+      this.retire(session.previousKeys);
+      session.previousKeys = null;
+    }
+    if (session.isUp) {
+      if (session.keysExpired(now)) this.closeSession(session, "its keys are too old");
+    } else if (now >= session.lastUpAt + this.keep) {
+      this.closeSession(session, `no path was up for ${Math.round(this.keep / SECOND)} s`);
+    } else if (session.keysExpired(now)) this.retire(session.keys);
+  }
+
+  /** When `expire` wants to be called. */
+  expiresAt(session: Session): number {
+    const keysAt = session.keys.closed ? Number.POSITIVE_INFINITY : session.keys.createdAt + REJECT_AFTER;
+    return session.isUp ? keysAt : Math.min(keysAt, session.lastUpAt + this.keep);
   }
 
   closeSession(session: Session, reason: string): void {

@@ -9,8 +9,10 @@ export type Freshness = "fresh" | "duplicate" | "tooOld";
 const WORD = 32;
 
 export class ReplayWindow {
-  /** Largest packet number accepted; -1 before the first. */
+  /** Largest packet number accepted; one below the first possible before any was. */
   largest = -1;
+  /** Packet numbers below this belong to another path. */
+  private first = 0;
   private readonly words: Int32Array;
   private readonly span: number;
 
@@ -22,9 +24,15 @@ export class ReplayWindow {
     this.span = size - WORD;
   }
 
+  /** Before anything is accepted: what is below `first` is too old. */
+  begin(first: number): void {
+    this.first = first;
+    this.largest = first - 1;
+  }
+
   check(packetNumber: number): Freshness {
     if (packetNumber > this.largest) return "fresh";
-    if (packetNumber <= this.largest - this.span) return "tooOld";
+    if (packetNumber <= this.largest - this.span || packetNumber < this.first) return "tooOld";
     return this.bit(packetNumber) ? "duplicate" : "fresh";
   }
 
@@ -50,9 +58,9 @@ export class ReplayWindow {
     );
   }
 
-  /** Lowest packet number the window still knows; at least 0. */
+  /** Lowest packet number the window still knows. */
   get lowest(): number {
-    return Math.max(0, this.largest - this.span + 1);
+    return Math.max(this.first, this.largest - this.span + 1);
   }
 
   /**

@@ -45,6 +45,12 @@ export class SentLog {
   private firstSentTimes = new Float64Array(INITIAL);
   private limited = new Uint8Array(INITIAL);
 
+  /** Before anything is sent: the first packet number to use. */
+  begin(first: number): void {
+    this.next = first;
+    this.oldest = first;
+  }
+
   /** False when the log can take no further packet number before older ones are settled. */
   get hasRoom(): boolean {
     return this.next - this.oldest < MAXIMUM;

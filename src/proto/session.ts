@@ -7,7 +7,7 @@ import type { Endpoint } from "../share/endpoint.ts";
 import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
-import { DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
+import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
 import type { Agenda, Planned } from "./agenda.ts";
 import { INTERVAL } from "./codel.ts";
 import type { Company, PathSettings } from "./company.ts";
@@ -32,6 +32,7 @@ import {
   TRIM_EVERY,
 } from "./limits.ts";
 import { Path } from "./path.ts";
+import { PathIds } from "./pathids.ts";
 import type { Peer } from "./peer.ts";
 import { ResendQueue } from "./resends.ts";
 import { HOLD_OTHER, HOLD_STREAM, type PacketSink, Resequencer } from "./resequencer.ts";
@@ -71,6 +72,7 @@ export class Session implements Company, Planned {
   /** The same paths, best first (proto/scheduler.ts). */
   readonly order: Path[] = [];
   readonly scheduler = new Scheduler(this.order);
+  readonly ids = new PathIds();
   /** Keys to seal with, and those before, still accepted. */
   keys: Keys;
   previousKeys: Keys | null = null;
@@ -152,9 +154,10 @@ export class Session implements Company, Planned {
   }
 
   addPath(now: number, settings: PathSettings): Path {
+    const { send, receive } = this.ids.numbersOf(settings.id);
     const path: Path = new Path(
       now,
-      settings,
+      { ...settings, sendsFrom: send, receivesFrom: receive },
       {
         onDelivered: (position) => this.onDelivered(position),
         onLost: (position) => this.onLost(position, path),
@@ -164,6 +167,34 @@ export class Session implements Company, Planned {
     this.paths[path.id] = path;
     this.order.push(path);
     return path;
+  }
+
+  /** The path is no more. What it had not brought over leaves on the others; its peer is to be told by the local. */
+  removePath(now: number, path: Path, reason: string): void {
+    this.order.splice(this.order.indexOf(path), 1);
+    this.paths[path.id] = undefined;
+    path.recovery.abandon(now);
+    this.ids.end(path.id, path.recovery.log.next, path.reception.window.largest + 1);
+    this.setIdleIntervals();
+    this.environment.log("info", `path ${path.name} of ${this.peer.name} removed: ${reason}`);
+    this.nextAt = 0;
+  }
+
+  /** The peer says that a path of its has ended. `ended`: low 32 bits of where its packet numbers stopped. Where ours go on. */
+  onPathEnded(now: number, id: number, ended: number): number {
+    const path = this.paths[id];
+    const { send, receive } = this.ids.numbersOf(id);
+    const next = path === undefined ? receive : path.reception.window.largest + 1;
+    const first = expandPacketNumber(ended, next);
+    if (path === undefined) {
+      if (first > receive) this.ids.end(id, send, first);
+      return send;
+    }
+    // Said of the path that had this id before.
+    if (first <= path.receivesFrom) return path.sendsFrom;
+    this.removePath(now, path, "the peer has ended it");
+    this.ids.end(id, path.recovery.log.next, Math.max(first, next));
+    return path.recovery.log.next;
   }
 
   /** True when some path can carry packets. */
@@ -302,7 +333,7 @@ export class Session implements Company, Planned {
   /** New keys take over; the old ones are still accepted for what is under way. Returns keys nobody needs any more. */
   install(keys: Keys): Keys | null {
     const retired = this.previousKeys;
-    this.previousKeys = this.keys;
+    this.previousKeys = this.keys.closed ? null : this.keys;
     this.keys = keys;
     keys.session = this;
     return retired;
@@ -331,6 +362,11 @@ export class Session implements Company, Planned {
   onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
     const level = to === "up" || from === "joining" ? "info" : "warn";
     this.environment.log(level, `path ${path.name} of ${this.peer.name}: ${from} -> ${to} (${reason})`);
+    this.setIdleIntervals();
+  }
+
+  /** Backup paths are probed more rarely. */
+  setIdleIntervals(): void {
     const metric = this.scheduler.lowestMetric;
     for (const each of this.order) each.idleInterval = each.metric > metric ? PROBE_BACKUP : PROBE_IDLE;
   }

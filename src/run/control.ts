@@ -1,6 +1,6 @@
 /**
- * The control socket: HTTP on a UNIX socket, where `portal status` asks a running portal. GET /status answers with a
- * `StatusReport` as JSON. Only the portal's own user may connect.
+ * The control socket: HTTP on a UNIX socket, where other commands of portal ask a running one. GET /status answers with a
+ * `StatusReport`; POST /NAME carries out a command. All bodies are JSON. Only the portal's own user may connect.
  */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -9,30 +9,37 @@ import { libc } from "../sys/libc.ts";
 import { at, nativeBlock } from "../sys/memory.ts";
 import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 
+/** Carries out what is asked and answers; `problem` in the answer says why it could not. */
+export type Command = (body: unknown) => object;
+
 export interface Control {
   /** Closes the socket and removes its file. */
   stop(): void;
 }
 
 /**
- * Serves `report` at `path`. A socket left behind by a portal that crashed is replaced; one that a live portal serves is
+ * Serves `report` and `commands` at `path`. A socket left behind by a portal that crashed is replaced; one that a live portal serves is
  * a `StartFailure`, as is a path that cannot be made.
  */
-export function serveControl(path: string, report: () => StatusReport): Control {
+export function serveControl(
+  path: string,
+  report: () => StatusReport,
+  commands: Readonly<Record<string, Command>> = {},
+): Control {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
     makeRoom(path);
-    return listen(path, report);
+    return listen(path, (request) => answer(request, report, commands));
   } catch (error) {
     throw error instanceof StartFailure ? error : failureOf(error, path);
   }
 }
 
-function listen(path: string, report: () => StatusReport): Control {
+function listen(path: string, fetch: (request: Request) => Response | Promise<Response>): Control {
   // The mode must be right from the first moment, so the mask is set, not only the mode changed afterwards.
   const mask = process.umask(0o177);
   try {
-    const server = Bun.serve({ unix: path, fetch: (request) => answer(request, report) });
+    const server = Bun.serve({ unix: path, fetch });
     chmodSync(path, 0o600);
     return {
       stop() {
@@ -45,10 +52,28 @@ function listen(path: string, report: () => StatusReport): Control {
   }
 }
 
-function answer(request: Request, report: () => StatusReport): Response {
-  if (new URL(request.url).pathname !== "/status") return new Response("there is /status\n", { status: 404 });
-  if (request.method !== "GET") return new Response("only GET\n", { status: 405, headers: { allow: "GET" } });
-  return Response.json(report());
+async function answer(
+  request: Request,
+  report: () => StatusReport,
+  commands: Readonly<Record<string, Command>>,
+): Promise<Response> {
+  const name = new URL(request.url).pathname.slice(1);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (name !== "status" && command === undefined) {
+    const names = ["status", ...Object.keys(commands)].map((each) => `/${each}`);
+    return new Response(`there is ${names.join(", ")}\n`, { status: 404 });
+  }
+  const method = command === undefined ? "GET" : "POST";
+  if (request.method !== method) {
+    return new Response(`only ${method}\n`, { status: 405, headers: { allow: method } });
+  }
+  if (command === undefined) return Response.json(report());
+  try {
+    return Response.json(command(await request.json()));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return new Response("no JSON\n", { status: 400 });
+  }
 }
 
 function makeRoom(path: string): void {

@@ -16,16 +16,16 @@ import { LATE_TURN } from "../proto/limits.ts";
 import { NewReno } from "../proto/newreno.ts";
 import type { StaticKeys } from "../proto/noise.ts";
 import type { Path } from "../proto/path.ts";
-import type { Peer } from "../proto/peer.ts";
+import type { InnerPrefix, Peer } from "../proto/peer.ts";
 import { Portal } from "../proto/portal.ts";
 import type { Session } from "../proto/session.ts";
 import { Endpoint } from "../share/endpoint.ts";
-import type { DatagramSocket, InterfaceState, InterfaceWatch, TunDevice } from "../share/io.ts";
+import type { DatagramSocket, InterfaceState, TunDevice } from "../share/io.ts";
 import type { CongestionName } from "../wire/control.ts";
 import { VIRTIO_BYTES } from "../wire/virtio.ts";
 
-/** A path as the local's operator asked for it. */
-export interface LocalPath extends Carrier {
+/** How a path is to be used, as the local's operator asked for it. */
+export interface PathUse {
   readonly metric: number;
   readonly spill: boolean;
   readonly congestion: CongestionName;
@@ -34,17 +34,19 @@ export interface LocalPath extends Carrier {
   readonly receiveRate: number;
 }
 
+/** A path of the local: of every session, until it is removed. */
+export interface LocalPath extends Carrier {
+  use: PathUse;
+  /** What its interface can do. */
+  state: InterfaceState;
+}
+
 export interface EngineSettings {
   readonly environment: Environment;
   readonly statics: StaticKeys;
+  readonly role: "local" | "remote";
   readonly peers: readonly Peer[];
   readonly tun: TunDevice;
-  /** The remote's listening sockets, or the local's, one per path. */
-  readonly sockets: readonly DatagramSocket[];
-  /** The local's paths, by the index of their sockets; null on a remote. */
-  readonly paths: readonly LocalPath[] | null;
-  /** What becomes of the interfaces of these paths; null where nobody watches them. */
-  readonly interfaces: InterfaceWatch | null;
 }
 
 export class Engine {
@@ -55,8 +57,8 @@ export class Engine {
   private readonly inbound: Inbound;
   private readonly dialer: Dialer | null;
   private readonly acceptor: Acceptor | null;
-  /** What is known of the local's interfaces, by path. */
-  private readonly interfaceStates: InterfaceState[] = [];
+  /** The local's paths, whether there is a session or not. */
+  readonly paths: LocalPath[] = [];
   /** The sessions that this turn services. */
   private readonly due: Session[] = [];
   /** When this turn was due, as the last one left it; and whether it left anything unread. */
@@ -65,7 +67,8 @@ export class Engine {
 
   constructor(settings: EngineSettings) {
     this.settings = settings;
-    const { environment, statics, peers, tun, paths } = settings;
+    const { environment, statics, peers, tun } = settings;
+    const isLocal = settings.role === "local";
     // The deliverer counts what the TUN refuses with the packets that belong to no session: they have left theirs.
     const portal = new Portal(environment, statics, peers, {
       deliver: (block, offset, length, flags) => this.deliverer.deliver(block, offset, length, flags),
@@ -73,21 +76,17 @@ export class Engine {
     this.portal = portal;
     this.deliverer = new Deliverer(tun, environment.makeBlock(VIRTIO_BYTES), portal.drops);
     this.outbound = new Outbound(portal, tun);
-    this.dialer =
-      paths === null
-        ? null
-        : new Dialer(portal, peers[0]!, paths, (now, session) => this.addLocalPaths(now, session, paths));
-    this.acceptor = paths === null ? new Acceptor(portal) : null;
+    const begin = (now: number, session: Session) => {
+      for (const path of this.paths) this.join(now, session, path);
+    };
+    this.dialer = isLocal ? new Dialer(portal, peers[0]!, begin) : null;
+    this.acceptor = isLocal ? null : new Acceptor(portal);
     const role: Role = {
       dialer: this.dialer,
       acceptor: this.acceptor,
       addPath: (now, session, pathId, socket, source) =>
         this.addPeerPath(now, session, pathId, socket, source),
-      setCongestion: (path, name, rate) => {
-        if (path.recovery.congestion.name !== name || rateOf(path) !== rate) {
-          path.recovery.congestion = congestionFor(name, rate, path.datagram);
-        }
-      },
+      setCongestion: (path, name, rate) => this.setCongestion(path, name, rate),
     };
     this.inbound = new Inbound(portal, this.outbound, this.deliverer, role);
   }
@@ -99,31 +98,109 @@ export class Engine {
     return Math.min(at, portal.agenda.nextAt);
   }
 
-  /** Takes what a socket has. True when there may be more. */
-  receive(now: number, socket: number): boolean {
-    const more = this.inbound.receive(now, this.settings.sockets[socket]!, socket);
+  /** Takes what a socket has: one that listens, or a path's. True when there may be more. */
+  receive(now: number, socket: DatagramSocket): boolean {
+    const more = this.inbound.receive(now, socket);
     if (more) this.unread = true;
     return more;
   }
 
-  /** Takes what has become of the local's interfaces. */
-  watch(now: number): void {
-    this.settings.interfaces?.read((index, state) => this.onInterface(now, index, state));
+  // --- The remote's peers ---
+
+  addPeer(peer: Peer): void {
+    this.portal.peers.push(peer);
+    this.portal.onPeersChanged();
+    this.acceptor?.admit(peer);
   }
 
-  private onInterface(now: number, index: number, state: InterfaceState): void {
-    const changed = state !== (this.interfaceStates[index] ?? "up");
-    this.interfaceStates[index] = state;
+  /** The operator has changed what there is to know of a peer. */
+  changePeer(peer: Peer, name: string, presharedKey: Uint8Array, addresses: readonly InnerPrefix[]): void {
+    peer.become(name, presharedKey, addresses);
+    this.portal.onPeersChanged();
+  }
+
+  /** Says goodbye to a peer and knows it no more. */
+  removePeer(now: number, peer: Peer, reason: string): void {
+    const { peers } = this.portal;
+    peers.splice(peers.indexOf(peer), 1);
+    this.portal.onPeersChanged();
+    this.acceptor?.dismiss(peer);
+    const { session } = peer;
+    if (session === null) return;
+    this.outbound.close(session, now);
+    this.portal.closeSession(session, reason);
+  }
+
+  // --- The local's paths ---
+
+  /** What there is of a local path in the session, if there is one. */
+  pathOf(path: LocalPath): Path | undefined {
+    return this.portal.sessions[0]?.order.find(({ socket }) => socket === path.socket);
+  }
+
+  /** From now on there is this path, in this session and those to come. */
+  addPath(now: number, path: LocalPath): void {
+    this.paths.push(path);
+    this.dialer?.add(now, path);
     const session = this.portal.sessions[0];
-    const path = session?.paths[index];
-    // One that is up knows best what it has: an address more or a lease renewed is no reason to touch it.
-    if (path?.status === "up" && !changed) return;
+    if (session !== undefined) this.join(now, session, path);
+  }
+
+  /** And from now on no more. Its socket is the caller's to close. */
+  removePath(now: number, path: LocalPath, reason: string): void {
+    this.paths.splice(this.paths.indexOf(path), 1);
+    this.dialer?.remove(path);
+    const session = this.portal.sessions[0];
+    const joined = this.pathOf(path);
+    if (session === undefined || joined === undefined) return;
+    session.removePath(now, joined, reason);
+    session.ids.tell(now, joined.id);
+  }
+
+  /** The path is to be used otherwise, at both ends. */
+  changePath(now: number, path: LocalPath, use: PathUse): void {
+    path.use = use;
+    const joined = this.pathOf(path);
+    if (joined === undefined) return;
+    joined.metric = use.metric;
+    joined.spill = use.spill;
+    joined.peerCongestion = use.congestion;
+    joined.peerRate = use.receiveRate;
+    this.setCongestion(joined, use.congestion, use.sendRate);
+    joined.retell(now);
+    const session = this.portal.sessions[0]!;
+    session.setIdleIntervals();
+    session.nextAt = 0;
+  }
+
+  /** The state of a path's interface, or "up" again: its addresses or routes have changed. */
+  onInterface(now: number, path: LocalPath, state: InterfaceState): void {
+    const changed = state !== path.state;
+    path.state = state;
+    const session = this.portal.sessions[0];
+    const joined = this.pathOf(path);
+    if (session !== undefined) session.nextAt = 0;
     if (state === "up") {
-      this.settings.sockets[index]!.reconnect();
+      // One that carries is left alone while its socket is right as it is.
+      const kept = joined?.status === "up" && !changed;
+      const outcome = path.socket.refresh(kept);
+      if (kept && outcome === "same") return;
+      if (kept && outcome === "moved") {
+        joined.wantProbe(now);
+        return;
+      }
+      if (kept) {
+        joined.onSendFailed(now);
+        return;
+      }
       this.dialer?.hurry(now);
     }
-    path?.onInterface(now, state);
-    if (session !== undefined) session.nextAt = 0;
+    joined?.onInterface(now, state);
+  }
+
+  /** Connects the sockets of the paths that are not up anew: what was missing may be there. */
+  retryPaths(): void {
+    for (const path of this.paths) if (this.pathOf(path)?.status !== "up") path.socket.refresh(false);
   }
 
   /** True when single packets come faster than the paths take them: those in the TUN may be read together. */
@@ -173,24 +250,36 @@ export class Engine {
     }
   }
 
-  private addLocalPaths(now: number, session: Session, paths: readonly LocalPath[]): void {
+  private join(now: number, session: Session, path: LocalPath): void {
     const { makeBlock } = this.settings.environment;
-    for (const path of paths) {
-      session.addPath(now, {
-        id: path.pathId,
-        name: path.name,
-        metric: path.metric,
-        spill: path.spill,
-        socket: path.socket,
-        congestion: congestionFor(path.congestion, path.sendRate, session.datagram),
-        peerCongestion: path.congestion,
-        peerRate: path.receiveRate,
-        datagram: session.datagram,
-        endpoint: new Endpoint(makeBlock(Endpoint.size)),
-        candidate: new Endpoint(makeBlock(Endpoint.size)),
-        connected: true,
-      });
+    const id = session.ids.take();
+    if (id < 0) {
+      // 256 paths have ended without any that could say so: another session counts anew.
+      this.portal.closeSession(session, "it has no path id left");
+      return;
     }
+    const { use } = path;
+    const joined = session.addPath(now, {
+      id,
+      name: path.name,
+      metric: use.metric,
+      spill: use.spill,
+      socket: path.socket,
+      congestion: congestionFor(use.congestion, use.sendRate, session.datagram),
+      peerCongestion: use.congestion,
+      peerRate: use.receiveRate,
+      datagram: session.datagram,
+      endpoint: new Endpoint(makeBlock(Endpoint.size)),
+      candidate: new Endpoint(makeBlock(Endpoint.size)),
+      connected: true,
+    });
+    if (path.state !== "up") joined.onInterface(now, path.state);
+    session.nextAt = 0;
+  }
+
+  private setCongestion(path: Path, name: CongestionName, rate: number): void {
+    if (path.recovery.congestion.name === name && rateOf(path) === rate) return;
+    path.recovery.congestion = congestionFor(name, rate, path.datagram);
   }
 
   private addPeerPath(

@@ -10,15 +10,25 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type Log = Readonly<Record<LogLevel, (message: string) => void>>;
 
+/** One whose level may change while it runs. */
+export interface AdjustableLog extends Log {
+  setLevel(level: LogLevel): void;
+}
+
 /** A log that drops what is less urgent than `level`. `write` gets whole lines, without the line feed. */
-export function createLog(level: LogLevel, write: (line: string) => void = lineWriter()): Log {
-  const loudest = LOG_LEVELS.indexOf(level);
-  const writerOf = (name: LogLevel, i: number) =>
+export function createLog(level: LogLevel, write: (line: string) => void = lineWriter()): AdjustableLog {
+  let loudest = LOG_LEVELS.indexOf(level);
+  const writerOf = (name: LogLevel, i: number) => (message: string) => {
     // One message, one line, whatever an error message holds.
-    i > loudest
-      ? () => {}
-      : (message: string) => write(`${name} ${message.trim().replace(/\s*\n\s*/g, " / ")}`);
-  return Object.fromEntries(LOG_LEVELS.map((name, i) => [name, writerOf(name, i)])) as Log;
+    if (i <= loudest) write(`${name} ${message.trim().replace(/\s*\n\s*/g, " / ")}`);
+  };
+  const writers = Object.fromEntries(LOG_LEVELS.map((name, i) => [name, writerOf(name, i)])) as Log;
+  return {
+    ...writers,
+    setLevel: (next) => {
+      loudest = LOG_LEVELS.indexOf(next);
+    },
+  };
 }
 
 function lineWriter(): (line: string) => void {

@@ -29,12 +29,20 @@ export function micros(): number {
   return Bun.nanoseconds() / 1000;
 }
 
+/** The sockets of a portal, which come and go with a local's paths. */
+export interface Sockets {
+  readonly sockets: readonly UdpSocket[];
+  /** Another whenever `sockets` are others. */
+  readonly version: number;
+}
+
 export interface LoopParts {
   readonly engine: Engine;
   readonly tun: Tun;
-  readonly sockets: readonly UdpSocket[];
-  /** The interfaces of the local's paths; null on a remote. */
+  readonly sockets: Sockets;
+  /** Where the kernel tells of interfaces, and who hears it; null on a remote. */
   readonly interfaces: Interfaces | null;
+  readonly onInterfaces: (now: number) => void;
   /** True once the loop should end. */
   readonly stopped: () => boolean;
   /** Called every second or so. */
@@ -43,17 +51,24 @@ export interface LoopParts {
 
 /** Runs until `stopped`: true. False: the TUN's interface was deleted, and the loop is over. */
 export async function runLoop(parts: LoopParts): Promise<boolean> {
-  const { engine, tun, sockets, interfaces, stopped, onTick } = parts;
-  const poller = new Poller(sockets.length + 2);
+  const { engine, tun, interfaces, onInterfaces, stopped, onTick } = parts;
+  const poller = new Poller(8);
   const tunIndex = poller.add(tun.fd);
-  for (const socket of sockets) poller.add(socket.fd);
   const interfacesIndex = interfaces === null ? null : poller.add(interfaces.fd);
+  const firstSocket = tunIndex + (interfaces === null ? 1 : 2);
+  let sockets: readonly UdpSocket[] = [];
+  let version = -1;
   let more = false;
   let tickAt = 0;
   let eventsAt = 0;
   let stagedAt = 0;
   let restUntil = 0;
   while (!stopped()) {
+    if (version !== parts.sockets.version) {
+      ({ sockets, version } = parts.sockets);
+      poller.truncate(firstSocket);
+      for (const socket of sockets) poller.add(socket.fd);
+    }
     const before = micros();
     const resting = before < restUntil;
     poller.rest(tunIndex, resting);
@@ -67,12 +82,13 @@ export async function runLoop(parts: LoopParts): Promise<boolean> {
     if (rested || now > before + wait + LATE_WAKE) poller.wait(0);
     if (poller.failed(tunIndex)) return false;
     more = false;
-    if (interfacesIndex !== null && poller.readable(interfacesIndex)) engine.watch(now);
     for (let i = 0; i < sockets.length; i++) {
-      if (poller.readable(tunIndex + 1 + i) && engine.receive(now, i)) more = true;
+      if (poller.readable(firstSocket + i) && engine.receive(now, sockets[i]!)) more = true;
     }
     const staged = poller.readable(tunIndex);
     const unread = staged && engine.stage(now);
+    // After the sockets, some of which it may close.
+    if (interfacesIndex !== null && poller.readable(interfacesIndex)) onInterfaces(now);
     engine.service(now);
     if (unread) more = true;
     else if (staged && engine.crowded && now < stagedAt + 2 * TUN_REST) restUntil = now + TUN_REST;

@@ -1,6 +1,5 @@
 /** Opens what a portal needs of the kernel: the TUN, a socket per path or listening address. Says plainly what is missing. */
-import { lookup } from "node:dns/promises";
-import type { LocalConfig, RemotePortalConfig, TunnelConfig } from "../config/config.ts";
+import type { RemotePortalConfig, TunnelConfig } from "../config/config.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import {
   EACCES,
@@ -14,11 +13,10 @@ import {
   SysError,
 } from "../sys/errno.ts";
 import { Interfaces } from "../sys/interfaces.ts";
-import { addAddress, bringUp, interfaceIndex } from "../sys/netlink.ts";
+import { addAddress, bringUp } from "../sys/netlink.ts";
 import { Tun } from "../sys/tun.ts";
-import { endpointOf, UdpSocket } from "../sys/udp.ts";
-import { formatAddress, parseAddress } from "../wire/address.ts";
-import type { LocalPath } from "./engine.ts";
+import { UdpSocket } from "../sys/udp.ts";
+import { formatAddress } from "../wire/address.ts";
 import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 
@@ -53,45 +51,43 @@ export function openTun(config: TunnelConfig, log: Log, opened: Opened): Tun {
   return tun;
 }
 
-/** One socket per path, bound to its interface and connected to the remote. A path without a route yet is kept and retried. */
-export async function openLocalPaths(
-  config: LocalConfig,
+/** A socket bound to an interface and connected to the first of the remote's addresses that it has a route to, if any. */
+export function openPathSocket(
+  device: string,
+  remotes: readonly Endpoint[],
+  offloads: boolean,
   log: Log,
-  opened: Opened,
-): Promise<{ sockets: UdpSocket[]; paths: LocalPath[] }> {
-  for (const path of config.paths) {
-    if (interfaceIndex(path.interface) === 0) {
-      throw new StartFailure(
-        `no interface "${path.interface}" on this machine: "ip link" lists them`,
-        FAILED,
-      );
+): UdpSocket {
+  for (const remote of remotes) {
+    const socket = pathSocket(device, remote, offloads);
+    try {
+      socket.connect(remote);
+      return socket;
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      if (remote === remotes.at(-1)) {
+        // Kept all the same: what is missing may come, and is told as it does.
+        log.info(`path ${device}: no route to the remote yet (${error.message}); portal keeps trying`);
+        return socket;
+      }
+      socket.close();
     }
   }
-  const remotes = await resolve(config.remote.host, config.remote.port);
-  const sockets: UdpSocket[] = [];
-  const paths: LocalPath[] = [];
-  for (const [index, path] of config.paths.entries()) {
-    const socket = connectBy(path.interface, remotes, config.tunnel.offloads, log, opened);
-    sockets.push(socket);
-    paths.push({
-      pathId: index,
-      name: path.interface,
-      socket,
-      metric: path.metric,
-      spill: path.spill,
-      congestion: path.congestion,
-      sendRate: path.congestion === "fixed" ? (path.upBytesPerSecond ?? 0) : 0,
-      receiveRate: path.congestion === "fixed" ? (path.downBytesPerSecond ?? 0) : 0,
-    });
-  }
-  if (config.tunnel.offloads) warnOfOffloads(sockets, log);
-  return { sockets, paths };
+  throw new Error("the remote has no address");
 }
 
-/** Watches the interfaces of the paths. */
-export function watchInterfaces(config: LocalConfig, opened: Opened): Interfaces {
+function pathSocket(device: string, remote: Endpoint, offloads: boolean): UdpSocket {
   try {
-    const interfaces = new Interfaces(config.paths.map((path) => path.interface));
+    return new UdpSocket({ ipv6: remote.isIpv6, device, offloads });
+  } catch (error) {
+    throw pathFailure(error, device);
+  }
+}
+
+/** Watches this machine's interfaces. */
+export function watchInterfaces(opened: Opened): Interfaces {
+  try {
+    const interfaces = new Interfaces();
     opened.push(interfaces);
     return interfaces;
   } catch (error) {
@@ -125,55 +121,6 @@ export function openListeners(config: RemotePortalConfig, log: Log, opened: Open
   return sockets;
 }
 
-function connectBy(
-  device: string,
-  remotes: readonly Endpoint[],
-  offloads: boolean,
-  log: Log,
-  opened: Opened,
-): UdpSocket {
-  let problem = "";
-  for (const [index, remote] of remotes.entries()) {
-    let socket: UdpSocket;
-    try {
-      socket = new UdpSocket({ ipv6: remote.isIpv6, device, offloads });
-    } catch (error) {
-      throw pathFailure(error, device);
-    }
-    try {
-      socket.connect(remote);
-    } catch (error) {
-      problem = (error as Error).message;
-      if (index < remotes.length - 1) {
-        socket.close();
-        continue;
-      }
-      log.warn(`path ${device}: no route to the remote yet (${problem}); portal keeps trying`);
-    }
-    opened.push(socket);
-    return socket;
-  }
-  throw new StartFailure(`path ${device}: ${problem}`, FAILED);
-}
-
-/** Every address of the remote, as the resolver prefers them. */
-async function resolve(host: string, port: number): Promise<Endpoint[]> {
-  const literal = parseAddress(host);
-  if (literal !== null) return [endpointOf(literal, port)];
-  let found: { address: string }[];
-  try {
-    found = await lookup(host, { all: true });
-  } catch (error) {
-    const code = (error as { code?: string }).code ?? String(error);
-    throw new StartFailure(
-      `cannot resolve "${host}" (${code}): check [remote] endpoint and this machine's DNS`,
-      FAILED,
-    );
-  }
-  const addresses = found.map(({ address }) => parseAddress(address)).filter((address) => address !== null);
-  return addresses.map((address) => endpointOf(address, port));
-}
-
 /** Said once: at the start, or when an interface does not send what the kernel had granted. */
 export const NO_SEGMENTATION =
   "this kernel cannot segment UDP (UDP_SEGMENT): portal works without, more slowly";
@@ -182,7 +129,7 @@ export function canSegment(sockets: readonly UdpSocket[]): boolean {
   return sockets.every((socket) => socket.segmentation);
 }
 
-function warnOfOffloads(sockets: readonly UdpSocket[], log: Log): void {
+export function warnOfOffloads(sockets: readonly UdpSocket[], log: Log): void {
   if (!canSegment(sockets)) log.warn(NO_SEGMENTATION);
   if (!sockets.every((socket) => socket.receivesBatches)) {
     log.warn("this kernel cannot receive UDP in batches (UDP_GRO): portal works without, more slowly");

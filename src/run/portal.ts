@@ -5,33 +5,29 @@
 import pkg from "../../package.json";
 import type { Config } from "../config/config.ts";
 import type { Environment } from "../proto/environment.ts";
+import { SECOND } from "../proto/limits.ts";
 import type { StaticKeys } from "../proto/noise.ts";
 import { Peer } from "../proto/peer.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../sys/memory.ts";
 import type { Tun } from "../sys/tun.ts";
-import type { UdpSocket } from "../sys/udp.ts";
 import { serveControl } from "./control.ts";
-import { Engine, type LocalPath } from "./engine.ts";
+import { Engine } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
-import type { Log } from "./log.ts";
-import { micros, runLoop } from "./loop.ts";
-import {
-  canSegment,
-  NO_SEGMENTATION,
-  openListeners,
-  openLocalPaths,
-  openTun,
-  watchInterfaces,
-} from "./open.ts";
+import { Local } from "./local.ts";
+import type { AdjustableLog } from "./log.ts";
+import { micros, runLoop, type Sockets } from "./loop.ts";
+import { canSegment, NO_SEGMENTATION, openListeners, openTun } from "./open.ts";
+import { commandsOf } from "./pathcommands.ts";
+import { type LoadConfig, peerOf, Reloader } from "./reload.ts";
 import { base64, Reporter } from "./report.ts";
 
-/** Runs until SIGTERM or SIGINT. The process's exit code: 0, or why it could not start. */
-export async function runPortal(config: Config, log: Log): Promise<number> {
+/** Runs until SIGTERM or SIGINT; `load` reads the configuration again. The process's exit code: 0, or why it could not start. */
+export async function runPortal(config: Config, log: AdjustableLog, load: LoadConfig): Promise<number> {
   const opened: { close(): void }[] = [];
   try {
-    return await run(config, log, opened);
+    return await run(config, log, load, opened);
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error;
     log.error(error.message);
@@ -41,16 +37,18 @@ export async function runPortal(config: Config, log: Log): Promise<number> {
   }
 }
 
-async function run(config: Config, log: Log, opened: { close(): void }[]): Promise<number> {
+async function run(
+  config: Config,
+  log: AdjustableLog,
+  load: LoadConfig,
+  opened: { close(): void }[],
+): Promise<number> {
   let stop = false;
-  const signalled = new Promise<null>((resolve) => {
-    const onSignal = () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
       stop = true;
-      resolve(null);
-    };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
-  });
+    });
+  }
 
   const crypto = createNoiseCrypto();
   const { privateKey } = config.keys;
@@ -67,46 +65,46 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     log: (level, message) => log[level](message),
   };
 
-  let sockets: UdpSocket[];
-  let paths: LocalPath[] | null = null;
-  if (config.role === "local") {
-    if (crypto.sharedSecret(privateKey, config.remote.publicKey) === null) {
-      const advice = 'write what "portal pubkey" prints of the remote\'s private key';
-      throw new StartFailure(`[remote] public_key belongs to no private key: ${advice}`, FAILED);
-    }
-    // A name server that does not answer may keep us waiting for many seconds.
-    const local = await Promise.race([openLocalPaths(config, log, opened), signalled]);
-    if (local === null) return 0;
-    sockets = local.sockets;
-    paths = local.paths;
-  } else {
-    sockets = openListeners(config, log, opened);
+  if (config.role === "local" && crypto.sharedSecret(privateKey, config.remote.publicKey) === null) {
+    const advice = 'write what "portal pubkey" prints of the remote\'s private key';
+    throw new StartFailure(`[remote] public_key belongs to no private key: ${advice}`, FAILED);
   }
+  const listeners = config.role === "remote" ? openListeners(config, log, opened) : [];
   const tun = openTun(config.tunnel, log, opened);
-  const interfaces = config.role === "local" ? watchInterfaces(config, opened) : null;
-  const peers = peersOf(config);
-  const engine = new Engine({ environment, statics, peers, tun, sockets, paths, interfaces });
-  const reporter = new Reporter(engine, factsOf(config, statics, tun, sockets, environment), micros());
-  const control = serveControl(config.controlSocket, () => reporter.report(micros()));
+  const engine = new Engine({ environment, statics, role: config.role, peers: peersOf(config), tun });
+  engine.portal.keep = config.tunnel.keepSeconds * SECOND;
+  const local = config.role === "local" ? new Local(micros(), config, engine, log, micros, opened) : null;
+  const sockets: Sockets = local ?? { sockets: listeners, version: 0 };
+  const reporter = new Reporter(
+    engine,
+    factsOf(config, statics, tun, sockets, environment),
+    micros(),
+    local?.paths,
+  );
+  const reloader = new Reloader(config, load, engine, local, log, micros);
+  process.on("SIGHUP", () => reloader.reload());
+  const commands = { ...commandsOf(local, log, micros), reload: () => reloader.reload() };
+  const control = serveControl(config.controlSocket, () => reporter.report(micros()), commands);
   opened.push({ close: () => control.stop() });
 
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
   );
-  let segments = canSegment(sockets);
+  let segments = canSegment(sockets.sockets);
   const asked = await runLoop({
     engine,
     tun,
     sockets,
-    interfaces,
+    interfaces: local?.interfaces ?? null,
+    onInterfaces: (now) => local?.onInterfaces(now),
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
-      if (segments && !canSegment(sockets)) {
+      if (segments && !canSegment(sockets.sockets)) {
         segments = false;
         log.warn(NO_SEGMENTATION);
       }
-      reconnect(engine, sockets);
+      local?.onTick(now);
     },
   });
   engine.close(micros());
@@ -119,9 +117,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
 }
 
 function peersOf(config: Config): Peer[] {
-  if (config.role === "remote") {
-    return config.peers.map((peer) => new Peer(peer.name, peer.publicKey, peer.presharedKey, peer.addresses));
-  }
+  if (config.role === "remote") return config.peers.map(peerOf);
   // Everything that enters the local's TUN is the remote's, and the remote speaks for the whole Internet.
   const everywhere = [
     { bytes: new Uint8Array(4), length: 0 },
@@ -130,21 +126,7 @@ function peersOf(config: Config): Peer[] {
   return [new Peer("remote", config.remote.publicKey, config.remote.presharedKey, everywhere)];
 }
 
-/** A path that is not up may have a new address or route since its socket was connected. */
-function reconnect(engine: Engine, sockets: readonly UdpSocket[]): void {
-  const session = engine.portal.sessions[0];
-  for (let i = 0; i < sockets.length; i++) {
-    if (session?.paths[i]?.status !== "up") sockets[i]!.reconnect();
-  }
-}
-
-function factsOf(
-  config: Config,
-  statics: StaticKeys,
-  tun: Tun,
-  sockets: readonly UdpSocket[],
-  environment: Environment,
-) {
+function factsOf(config: Config, statics: StaticKeys, tun: Tun, sockets: Sockets, environment: Environment) {
   return {
     version: pkg.version,
     role: config.role,
@@ -154,9 +136,11 @@ function factsOf(
     offloads: {
       tun: tun.offloads,
       get udpSegmentation() {
-        return canSegment(sockets);
+        return config.tunnel.offloads && canSegment(sockets.sockets);
       },
-      udpReceive: sockets.every((socket) => socket.receivesBatches),
+      get udpReceive() {
+        return config.tunnel.offloads && sockets.sockets.every((socket) => socket.receivesBatches);
+      },
     },
     cipher: environment.suites[0]!.name,
   };

@@ -2,12 +2,12 @@
 import type { Path } from "../proto/path.ts";
 import type { Session } from "../proto/session.ts";
 import type { Endpoint } from "../share/endpoint.ts";
-import type { PathReport, SessionReport, StatusReport } from "../share/status.ts";
+import type { AskedReport, PathReport, SessionReport, StatusReport } from "../share/status.ts";
 import { formatAddress } from "../wire/address.ts";
 import type { Engine } from "./engine.ts";
 
 /** What a report tells of the portal itself. */
-export type PortalFacts = Omit<StatusReport, "sessions" | "drops" | "uptimeSeconds">;
+export type PortalFacts = Omit<StatusReport, "sessions" | "asked" | "drops" | "uptimeSeconds">;
 
 interface Sample {
   at: number;
@@ -27,12 +27,15 @@ export class Reporter {
   private readonly engine: Engine;
   private readonly facts: PortalFacts;
   private readonly startedAt: number;
+  private readonly paths: { report(): AskedReport[] } | undefined;
   private readonly samples = new WeakMap<Path, Sample>();
 
-  constructor(engine: Engine, facts: PortalFacts, now: number) {
+  /** `paths`: what is asked for, on a local. */
+  constructor(engine: Engine, facts: PortalFacts, now: number, paths?: { report(): AskedReport[] }) {
     this.engine = engine;
     this.facts = facts;
     this.startedAt = now;
+    this.paths = paths;
   }
 
   /** Measures rates since the last tick. */
@@ -53,6 +56,7 @@ export class Reporter {
       ...this.facts,
       uptimeSeconds: seconds(now - this.startedAt),
       sessions,
+      asked: this.paths?.report() ?? [],
       drops: portal.drops.entries(),
     };
   }

@@ -10,7 +10,7 @@ export const DROPS = [
   "tooOld", // packet number below the replay window
   "handshakeRefused", // authentic MAC, but unknown key, wrong pre-shared key, or a suite we do not take
   "overloaded", // handshake beyond the rate limit
-  "unknownPath", // authenticated, but more paths than a session may have
+  "unknownPath", // authenticated, but of a path that has ended, or more paths than a session may have
   // What an authenticated peer may cause.
   "badSource", // inner source address not the peer's
   "badInner", // inner packet is no IP packet, or its length is wrong

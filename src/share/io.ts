@@ -70,17 +70,31 @@ export interface DatagramSocket {
   receive(into: Block): number;
   /** Sends `length` bytes as datagrams of `segment` bytes each (the last may be shorter). `to` null: the connected peer. */
   send(from: Block, offset: number, length: number, segment: number, to: Endpoint | null): SendResult;
-  /** Binds and connects anew: its interface may be another of the same name, its address or route changed. False: no route. */
-  reconnect(): boolean;
+  /**
+   * Binds and connects anew: its interface may be another of the same name, its address or route changed. `ifMoved`: only
+   * when it would have another address of its own now, so that one that works is left alone.
+   */
+  refresh(ifMoved: boolean): Refreshed;
 }
+
+/** What became of a socket's connection: it is as before, it has been made anew, or there is no route now. */
+export type Refreshed = "same" | "moved" | "no route";
 
 /** What an interface can do for its path: carry, or why it cannot. */
 export type InterfaceState = "up" | "down" | "no carrier" | "missing";
 
-/** Watches the interfaces of the local's paths, each named by the index of its path. All are taken to be up at first. */
+/** Watches this machine's interfaces. */
 export interface InterfaceWatch {
   /** Takes what there is to hear and tells it in order: each new state, and "up" again when addresses or routes changed. */
-  read(tell: (index: number, state: InterfaceState) => void): void;
+  read(tell: (news: InterfaceNews) => void): void;
+}
+
+/** What the kernel tells of an interface. */
+export interface InterfaceNews {
+  readonly name: string;
+  readonly state: InterfaceState;
+  /** It leads out of this machine: no loopback, and no TUN device of any program. */
+  readonly outward: boolean;
 }
 
 /** An AEAD under one key, one direction. 16 bytes of tag. The nonce is made of path id and packet number (wire/datagram.ts). */

@@ -59,6 +59,44 @@ export interface SessionReport {
   drops: Partial<Record<Drop, number>>;
 }
 
+/** What is asked for on a local: a `[[path]]`, or what a command says. Whether it is so is in the session's paths. */
+export interface AskedReport {
+  /** The name of an interface, or a pattern. */
+  interface: string;
+  exclude: string[];
+  by: "configuration" | "command";
+  /** Down: a command holds it down. */
+  state: "up" | "down";
+  /** The interfaces that are paths by it now. */
+  paths: string[];
+}
+
+/** What `portal path` asks for. */
+export interface PathCommand {
+  action: "add" | "remove" | "up" | "down" | "set";
+  /** An interface, or a pattern. */
+  name: string;
+  /** As in `[[path]]`. */
+  settings: {
+    exclude?: string[];
+    metric?: number;
+    spill?: boolean;
+    congestion?: string;
+    up?: string;
+    down?: string;
+  };
+}
+
+/** What `portal reload` did. */
+export interface Reloaded {
+  /** In words. */
+  applied: string[];
+  /** Keys that wait for a restart. */
+  waiting: string[];
+  /** What is wrong with the configuration, as `portal check` shows it; null when nothing is. */
+  faults: string | null;
+}
+
 export interface StatusReport {
   version: string;
   role: "local" | "remote";
@@ -69,6 +107,8 @@ export interface StatusReport {
   offloads: { tun: boolean; udpSegmentation: boolean; udpReceive: boolean };
   cipher: string;
   sessions: SessionReport[];
+  /** The paths that are asked for; none on a remote. */
+  asked: AskedReport[];
   /** Packets from strangers, and packets no session would take. */
   drops: Partial<Record<Drop, number>>;
 }

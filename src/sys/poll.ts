@@ -12,7 +12,7 @@ const POLLFD_BYTES = 8;
 export class Poller {
   /** True when a signal ended the last wait: JavaScript's handlers want to run. */
   interrupted = false;
-  private readonly fds: Block;
+  private fds: Block;
   private readonly timeout = nativeBlock(16);
   private readonly watched: number[] = [];
   private count = 0;
@@ -21,12 +21,23 @@ export class Poller {
     this.fds = nativeBlock(capacity * POLLFD_BYTES);
   }
 
+  /** Watches only the first `count` any more; the next to be added has that index. */
+  truncate(count: number): void {
+    this.count = count;
+  }
+
   /** Watches a descriptor for reading; its index. */
   add(fd: number): number {
     const offset = this.count * POLLFD_BYTES;
+    if (offset === this.fds.bytes.length) {
+      const more = nativeBlock(2 * offset);
+      more.bytes.set(this.fds.bytes);
+      this.fds = more;
+    }
     this.fds.view.setInt32(offset, fd, true);
     this.watched[this.count] = fd;
     this.fds.view.setInt16(offset + 4, POLLIN, true);
+    this.fds.view.setInt16(offset + 6, 0, true);
     return this.count++;
   }
 

@@ -6,7 +6,7 @@
  */
 import type { Block } from "../share/block.ts";
 import { Endpoint } from "../share/endpoint.ts";
-import type { DatagramSocket, SendResult } from "../share/io.ts";
+import type { DatagramSocket, Refreshed, SendResult } from "../share/io.ts";
 import { EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, SysError } from "./errno.ts";
 import { errno, libc } from "./libc.ts";
 import { at, cString, nativeBlock, writePointer } from "./memory.ts";
@@ -103,18 +103,34 @@ export class UdpSocket implements DatagramSocket {
     if (libc.connect(this.fd, at(peer.block), peer.length) !== 0) throw new SysError("connect", errno());
   }
 
-  /** Connects again, so that a changed local address or route is used. False: there is no route now. */
-  reconnect(): boolean {
-    if (this.peer === null) return true;
-    const port = this.localPort();
+  refresh(ifMoved: boolean): Refreshed {
+    const { peer } = this;
+    if (peer === null) return "same";
+    if (ifMoved && this.isCurrent(peer)) return "same";
+    const port = this.local().port;
     const nobody = nativeBlock(16);
     nobody.view.setUint16(0, AF_UNSPEC, true);
     libc.connect(this.fd, at(nobody), 16);
     // Linux unbinds a socket from its interface and its port when it disconnects it. No interface: no route either.
-    if (!this.bindToDevice()) return false;
+    if (!this.bindToDevice()) return "no route";
     // The same port again: what is under way comes there, and a NAT on the way knows it.
     this.bind(new Uint8Array(this.ipv6 ? 16 : 4), port);
-    return libc.connect(this.fd, at(this.peer.block), this.peer.length) === 0;
+    return libc.connect(this.fd, at(peer.block), peer.length) === 0 ? "moved" : "no route";
+  }
+
+  /** True when a socket that is connected now gets the address this one has. */
+  private isCurrent(peer: Endpoint): boolean {
+    const probe = libc.socket(this.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
+    if (probe < 0) return true;
+    try {
+      if (!this.bindToDevice(probe) || libc.connect(probe, at(peer.block), peer.length) !== 0) return false;
+      const [a, b] = [this.local(), this.local(probe)].map(({ block, isIpv6 }) =>
+        block.bytes.subarray(isIpv6 ? 8 : 4, isIpv6 ? 24 : 8).join(),
+      );
+      return a === b;
+    } finally {
+      libc.close(probe);
+    }
   }
 
   receive(into: Block): number {
@@ -214,18 +230,18 @@ export class UdpSocket implements DatagramSocket {
     return libc.bind(this.fd, at(local.block), local.length) === 0;
   }
 
-  /** 0 = none yet. */
-  private localPort(): number {
+  /** The address and port of its own; zeros where there are none yet. */
+  private local(fd = this.fd): Endpoint {
     const local = new Endpoint(nativeBlock(Endpoint.size));
     local.length = 28;
-    libc.getsockname(this.fd, at(local.block), at(local.block, 28));
-    return local.port;
+    libc.getsockname(fd, at(local.block), at(local.block, 28));
+    return local;
   }
 
-  private bindToDevice(): boolean {
+  private bindToDevice(fd = this.fd): boolean {
     if (this.device === null) return true;
     const { bytes } = this.device;
-    return libc.setsockopt(this.fd, SOL_SOCKET, SO_BINDTODEVICE, at(this.device), bytes.length) === 0;
+    return libc.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, at(this.device), bytes.length) === 0;
   }
 
   private set(level: number, option: number, value: number): boolean {

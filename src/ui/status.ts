@@ -1,6 +1,6 @@
 /** The status report as `portal status` prints it. Pure. */
 import type { Drop } from "../share/counters.ts";
-import type { PathReport, SessionReport, StatusReport } from "../share/status.ts";
+import type { AskedReport, PathReport, SessionReport, StatusReport } from "../share/status.ts";
 import { type Column, renderTable } from "./table.ts";
 import { formatBytes, formatCount, formatDuration, formatMillis, formatRate, formatShare } from "./units.ts";
 
@@ -14,7 +14,7 @@ const DROP_WORDS: Readonly<Record<Drop, string>> = {
   tooOld: "too old",
   handshakeRefused: "handshake refused",
   overloaded: "beyond the handshake rate limit",
-  unknownPath: "of too many paths",
+  unknownPath: "of a path that is no more",
   badSource: "from a source address not the peer's",
   badInner: "no IP packet inside",
   duplicate: "received twice",
@@ -51,8 +51,20 @@ export function renderStatus(report: StatusReport): string {
   ];
   if (report.sessions.length === 0) lines.push("", "no session");
   for (const session of report.sessions) lines.push("", ...sessionLines(session));
+  const asked = report.asked.flatMap(askedLine);
+  if (asked.length > 0) lines.push("", ...asked);
   const strangers = dropLines("dropped outside any session:", report.drops);
   return [...lines, ...(strangers.length > 0 ? ["", ...strangers] : [])].join("\n");
+}
+
+/** What is asked for and is not, or not by the configuration; of the rest the session's paths say enough. */
+function askedLine({ interface: name, exclude, by, state, paths }: AskedReport): string[] {
+  const without = exclude.length > 0 ? ` without ${exclude.join(", ")}` : "";
+  const until = "until portal reload or a restart";
+  if (state === "down") return [`path ${name}${without} is held down by command, ${until}`];
+  const command = by === "command" ? `; added by command, ${until}` : "";
+  if (paths.length === 0) return [`path ${name}${without} waits for its interface${command}`];
+  return by === "command" ? [`path ${name}${without} was added by command, ${until}`] : [];
 }
 
 function offloadsOf({ offloads }: StatusReport): string {

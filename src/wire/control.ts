@@ -15,6 +15,11 @@
  *               dates the message. Once a later packet has been acknowledged, the path has worked since, and
  *               the message is old. So a repeated or a slow one does no harm. Nobody says that a path is good: each end
  *               finds that out by probes of its own.
+ *   path end:   path id (1)  noted (1)  zero (2)  ended (4)  from (4)
+ *               noted 0, from local to remote, on the other paths and again until it is noted: the path named is no more.
+ *               `ended`: low 32 bits of the packet number that would have been its next; what has smaller ones belongs to
+ *               the path that ended, however late it comes. noted 1, the answer: the remote has forgotten it. `ended` as it
+ *               was told, and `from`: where the remote's own packet numbers go on, should the id be used again.
  */
 import type { Block } from "../share/block.ts";
 
@@ -87,6 +92,43 @@ export class PathStatusMessage {
     this.pathId = from.bytes[offset]!;
     this.seen = seenOf(from.bytes[offset + 1]!);
     this.heard = from.view.getUint32(offset + 4);
+    return true;
+  }
+}
+
+export const PATH_END_BYTES = 12;
+
+export function writePathEnd(
+  out: Block,
+  offset: number,
+  pathId: number,
+  noted: boolean,
+  ended: number,
+  from: number,
+): number {
+  out.bytes[offset] = pathId;
+  out.bytes[offset + 1] = noted ? 1 : 0;
+  out.view.setUint16(offset + 2, 0);
+  out.view.setUint32(offset + 4, ended >>> 0);
+  out.view.setUint32(offset + 8, from >>> 0);
+  return PATH_END_BYTES;
+}
+
+/** A path end, read. One object serves many messages. */
+export class PathEndMessage {
+  pathId = 0;
+  noted = false;
+  /** Low 32 bits of packet numbers. */
+  ended = 0;
+  from = 0;
+
+  /** False: not the length of one. */
+  read(from: Block, offset: number, length: number): boolean {
+    if (length !== PATH_END_BYTES) return false;
+    this.pathId = from.bytes[offset]!;
+    this.noted = from.bytes[offset + 1] === 1;
+    this.ended = from.view.getUint32(offset + 4);
+    this.from = from.view.getUint32(offset + 8);
     return true;
   }
 }

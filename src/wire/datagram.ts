@@ -1,7 +1,7 @@
 /**
  * What stands on the wire: the outer layout of every datagram.
  *
- *   session datagrams (data, ack, challenge, answer, probe, close, path status):
+ *   session datagrams (data, ack, challenge, answer, probe, close, path status, path end):
  *     0   type in the low four bits, flags in the high four          1
  *     1   path id                                                    1
  *     2   packet number, low 32 bits                                 4
@@ -29,6 +29,7 @@ export const Type = {
   probe: 8,
   close: 9,
   pathStatus: 10,
+  pathEnd: 11,
 } as const;
 
 export const TYPE_MASK = 0x0f;

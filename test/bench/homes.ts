@@ -20,7 +20,7 @@ import { Engine, type LocalPath } from "../../src/run/engine.ts";
 import { micros } from "../../src/run/loop.ts";
 import type { Block } from "../../src/share/block.ts";
 import type { Endpoint } from "../../src/share/endpoint.ts";
-import type { DatagramSocket, SendResult, TunDevice } from "../../src/share/io.ts";
+import type { DatagramSocket, Refreshed, SendResult, TunDevice } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../../src/sys/memory.ts";
@@ -85,8 +85,8 @@ class Carrier implements DatagramSocket {
     return this.socket.send(from, offset, length, segment, this.peer);
   }
 
-  reconnect(): boolean {
-    return true;
+  refresh(): Refreshed {
+    return "same";
   }
 }
 
@@ -102,27 +102,16 @@ class Home implements Planned {
       (_, path) => new Carrier(socket, pathAddress(number, path)),
     );
     const paths = this.carriers.map(
-      (socket, pathId): LocalPath => ({
-        pathId,
-        name: `path${pathId}`,
+      (socket, path): LocalPath => ({
+        name: `path${path}`,
         socket,
-        metric: 0,
-        spill: false,
-        congestion: "bbr",
-        sendRate: 0,
-        receiveRate: 0,
+        use: { metric: 0, spill: false, congestion: "bbr", sendRate: 0, receiveRate: 0 },
+        state: "up",
       }),
     );
     const environment = environmentOf();
-    this.engine = new Engine({
-      environment,
-      statics,
-      peers: [peer],
-      tun,
-      sockets: this.carriers,
-      paths,
-      interfaces: null,
-    });
+    this.engine = new Engine({ environment, statics, role: "local", peers: [peer], tun });
+    for (const path of paths) this.engine.addPath(0, path);
   }
 
   get isUp(): boolean {
@@ -230,8 +219,9 @@ class Homes {
       const at = pathOf(socket.source.block.bytes.subarray(LOCAL_ADDRESS, LOCAL_ADDRESS + 4));
       const home = at === null ? undefined : this.homes[at.home];
       if (home === undefined) continue;
-      home.carriers[at!.path]!.take(buffer, bytes, socket.segment);
-      home.engine.receive(now, at!.path);
+      const carrier = home.carriers[at!.path]!;
+      carrier.take(buffer, bytes, socket.segment);
+      home.engine.receive(now, carrier);
       this.agenda.move(home, 0);
     }
   }

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ask, findOnly } from "../../src/cli/ask.ts";
 import { Failure } from "../../src/cli/exit.ts";
-import { ask, askOnly } from "../../src/cli/status.ts";
 import { type Control, serveControl } from "../../src/run/control.ts";
 import { renderStatus } from "../../src/ui/status.ts";
 import { reportOf } from "../ui/report.ts";
@@ -68,12 +68,12 @@ test("asks the only portal there is, whatever lies beside its socket", async () 
   left("b.sock");
   writeFileSync(join(directory, "c.sock"), "");
   writeFileSync(join(directory, "d.txt"), "");
-  expect(await askOnly(directory)).toEqual(reportOf());
+  expect(await findOnly(directory)).toBe(join(directory, "a.sock"));
 });
 
 test("lists several portals to choose from", async () => {
   const [b, a] = [serve("b.sock"), serve("a.sock")];
-  expect(await failure(askOnly(directory))).toEqual({
+  expect(await failure(findOnly(directory))).toEqual({
     message: `2 portals run here: choose one by --socket ${a} or --socket ${b}`,
     exitCode: 2,
   });
@@ -82,19 +82,19 @@ test("lists several portals to choose from", async () => {
 test("says when none runs", async () => {
   const advice = "start one with portal --toml FILE, or name its control socket with --socket PATH";
   for (const place of [directory, join(directory, "none")]) {
-    expect(await failure(askOnly(place))).toEqual({
+    expect(await failure(findOnly(place))).toEqual({
       message: `no portal runs here (no socket answers in ${place}): ${advice}`,
       exitCode: 1,
     });
   }
   const missing = join(directory, "x.sock");
-  expect(await failure(ask(missing))).toEqual({
+  expect(await failure(ask(missing, "status"))).toEqual({
     message: `no portal runs with the control socket ${missing}: start it with portal --toml FILE`,
     exitCode: 1,
   });
   const stale = left("stale.sock");
-  expect((await failure(askOnly(directory))).exitCode).toBe(1);
-  expect((await failure(ask(stale))).message).toStartWith(
+  expect((await failure(findOnly(directory))).exitCode).toBe(1);
+  expect((await failure(ask(stale, "status"))).message).toStartWith(
     `no portal runs: ${stale} is left from one that ended;`,
   );
 });
@@ -102,12 +102,12 @@ test("says when none runs", async () => {
 test("says when something else answers", async () => {
   const path = join(directory, "web.sock");
   const server = Bun.serve({ unix: path, fetch: () => new Response("no", { status: 404 }) });
-  expect(await failure(ask(path))).toEqual({
+  expect(await failure(ask(path, "status"))).toEqual({
     message: `what serves ${path} is no portal: it answers 404`,
     exitCode: 1,
   });
   server.reload({ fetch: () => new Response("no JSON") });
-  expect((await failure(ask(path))).message).toStartWith(`cannot ask ${path}: `);
+  expect((await failure(ask(path, "status"))).message).toStartWith(`cannot ask ${path}: `);
   await server.stop(true);
 });
 
@@ -122,13 +122,13 @@ test.skipIf(process.getuid?.() !== 0)("says who may ask (needs root, to become s
   process.setegid!(65534);
   process.seteuid!(65534);
   try {
-    expect(await failure(askOnly(inner))).toEqual({
-      message: `no permission to look into ${inner}: run portal status as root, or as the user the portal runs as`,
+    expect(await failure(findOnly(inner))).toEqual({
+      message: `no permission to look into ${inner}: run it as root, or as the user the portal runs as`,
       exitCode: 4,
     });
-    expect((await failure(askOnly(directory))).exitCode).toBe(4);
-    expect(await failure(ask(socket))).toEqual({
-      message: `no permission for the control socket ${socket}: run portal status as root, or as the user the portal runs as`,
+    expect((await failure(findOnly(directory))).exitCode).toBe(4);
+    expect(await failure(ask(socket, "status"))).toEqual({
+      message: `no permission for the control socket ${socket}: run it as root, or as the user the portal runs as`,
       exitCode: 4,
     });
   } finally {

@@ -32,7 +32,7 @@ const table: FaultRow[] = [
   [
     "key far off",
     () => but(LOCAL, "[keys]", "colour = 1\n[keys]"),
-    '4:1+6 unknown key "colour" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads',
+    '4:1+6 unknown key "colour" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads, keep_seconds',
   ],
   [
     "key of another section",
@@ -57,22 +57,22 @@ const table: FaultRow[] = [
   [
     "key within a key",
     () => but(LOCAL, "[keys]", "[tunnel.more]\n[keys]"),
-    '4:9+4 unknown key "more" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads',
+    '4:9+4 unknown key "more" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads, keep_seconds',
   ],
   [
     "no [tunnel]",
     () => but(LOCAL, '[tunnel]\naddresses = ["10.77.0.2/24"]\n', ""),
-    "1:8+7 missing section [tunnel] | add [tunnel] with its keys: interface, addresses, mtu, privacy, offloads",
+    "1:8+7 missing section [tunnel] | add [tunnel] with its keys: interface, addresses, mtu, privacy, offloads, keep_seconds",
   ],
   [
     "no [[path]]",
     () => LOCAL.slice(0, LOCAL.indexOf("[[path]]")),
-    "1:8+7 missing section [[path]] | add [[path]] with its keys: interface, metric, spill, congestion, up, down",
+    "1:8+7 missing section [[path]] | add [[path]] with its keys: interface, exclude, metric, spill, congestion, up, down",
   ],
   [
     "an empty list of paths",
     () => `path = []\n${LOCAL.slice(0, LOCAL.indexOf("[[path]]"))}`,
-    "2:8+7 missing section [[path]] | add [[path]] with its keys: interface, metric, spill, congestion, up, down",
+    "2:8+7 missing section [[path]] | add [[path]] with its keys: interface, exclude, metric, spill, congestion, up, down",
   ],
   [
     "no [[peer]]",
@@ -193,6 +193,11 @@ const table: FaultRow[] = [
     "privacy",
     () => but(LOCAL, "[keys]", 'privacy = "no"\n[keys]'),
     "4:11+4 privacy is text, not true or false | write privacy = true",
+  ],
+  [
+    "a session that is not kept",
+    () => but(LOCAL, "[keys]", "keep_seconds = 4\n[keys]"),
+    "4:16+1 keep_seconds is out of range | write a number from 5 to 604800",
   ],
   [
     "tunnel interface long",

@@ -28,6 +28,7 @@ describe("what is right", () => {
         mtu: 1420,
         privacy: true,
         offloads: true,
+        keepSeconds: 300,
       },
       keys: { privateKey: keyOf(1) },
       logLevel: "info",
@@ -40,6 +41,7 @@ describe("what is right", () => {
       },
       paths: ["eth0", "wwan0"].map((name) => ({
         interface: name,
+        exclude: [],
         metric: 0,
         spill: false,
         congestion: "bbr",
@@ -108,6 +110,7 @@ down = 16_000
         mtu: 1280,
         privacy: false,
         offloads: true,
+        keepSeconds: 300,
       },
       keys: { privateKey: keyOf(3) },
       logLevel: "debug",
@@ -116,6 +119,7 @@ down = 16_000
       paths: [
         {
           interface: "eth0",
+          exclude: [],
           metric: 7,
           spill: true,
           congestion: "fixed",

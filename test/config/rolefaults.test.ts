@@ -44,6 +44,51 @@ const table: FaultRow[] = [
     '12:13+21 interface "enx0123456789abcdef" has 19 bytes | write a name of at most 15 bytes',
   ],
   [
+    "a pattern twice",
+    () => but(LOCAL, "wwan0", "wwan*").replace("eth0", "wwan*"),
+    '12:13+7 "wwan*" stands twice | remove one of the two [[path]]',
+  ],
+  [
+    "a pattern for everything",
+    () => but(LOCAL, "wwan0", "*"),
+    '12:13+3 "*" means nearly every interface | write how their names begin: interface = "wwan*"',
+  ],
+  [
+    "a pattern with two stars together",
+    () => but(LOCAL, "wwan0", "wwan**"),
+    '12:13+8 "wwan**" has one * too many | write one *',
+  ],
+  [
+    "a pattern with brackets",
+    () => but(LOCAL, "wwan0", "wwan[01]*"),
+    '12:13+11 "wwan[01]*" has brackets | in a pattern only * and ? stand for others',
+  ],
+  [
+    "exclude without a pattern",
+    () => `${LOCAL}exclude = ["wwan9"]\n`,
+    '13:1+7 exclude goes only with a pattern, and "wwan0" is none | remove it, or write a pattern: interface = "wwan*"',
+  ],
+  [
+    "exclude of what is not meant",
+    () => `${but(LOCAL, "wwan0", "wwan*")}exclude = ["eth1"]\n`,
+    '13:12+6 "eth1" is not among "wwan*" | remove it',
+  ],
+  [
+    "exclude of a pattern that is not meant",
+    () => `${but(LOCAL, "wwan0", "wwan*")}exclude = ["eth*"]\n`,
+    '13:12+6 "eth*" is not among "wwan*" | remove it',
+  ],
+  [
+    "exclude of all that is meant",
+    () => `${but(LOCAL, "wwan0", "wwan*")}exclude = ["ww*"]\n`,
+    '13:12+5 "ww*" excludes all that "wwan*" means | remove it',
+  ],
+  [
+    "exclude no list",
+    () => `${but(LOCAL, "wwan0", "wwan*")}exclude = "wwan9"\n`,
+    '13:11+7 exclude is text, not a list of texts | write exclude = ["wwan9"]',
+  ],
+  [
     "metric",
     () => `${LOCAL}metric = 65536\n`,
     "13:10+5 metric is out of range | write a number from 0 to 65535",

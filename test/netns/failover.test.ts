@@ -1,7 +1,6 @@
-/** Interfaces of the local that go down, lose their carrier or are made anew, and cut lines: no packet is lost, both ends know. */
+/** Interfaces of the local that go down or lose their carrier, and cut lines: no packet is lost, both ends know. */
 import { expect } from "bun:test";
 import { type FlowResult, measureFlow } from "../../src/lab/measure.ts";
-import { endpointRoute, pathAddress } from "../../src/lab/namespaces.ts";
 import type { Side } from "../../src/lab/portals.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import { scenario } from "./scenario.ts";
@@ -104,26 +103,5 @@ scenario(
     await becomes(lab, "remote", 1, "suspect", PEER_SAYS);
     await lab.ip("remote", [`link set ${name} up`]);
     await bothUp(lab, 1);
-  },
-);
-
-scenario(
-  import.meta.path,
-  "an interface that is deleted and made anew is used again",
-  { paths: [{ plain: true }, { plain: true }] },
-  async (lab) => {
-    await lab.startPortals();
-    const { name } = lab.paths[0]!;
-    await lab.ip("local", [`link del ${name}`]);
-    await becomes(lab, "local", 0, "suspect", "its interface is gone");
-    await becomes(lab, "remote", 0, "suspect", PEER_SAYS);
-    await lab.ip("local", [`link add ${name} type veth peer name ${name} netns remote`]);
-    await lab.ip("remote", [`addr add ${pathAddress(0, "remote", 4)}/24 dev ${name}`, `link set ${name} up`]);
-    await lab.ip("local", [
-      `addr add ${pathAddress(0, "local", 4)}/24 dev ${name}`,
-      `link set ${name} up`,
-      endpointRoute(0, name, 4),
-    ]);
-    await bothUp(lab, 0);
   },
 );

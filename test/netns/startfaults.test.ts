@@ -140,20 +140,6 @@ failure("a public key that nobody can have", async (lab) => {
   });
 });
 
-failure("a missing interface", async (lab) => {
-  await expectFailure(lab, "local", configure("local", { path: [{ interface: "wwan7" }] }), {
-    code: 1,
-    stderr: 'no interface "wwan7" on this machine: "ip link" lists them\n',
-  });
-});
-
-failure("an endpoint whose name nobody knows", async (lab) => {
-  await expectFailure(lab, "local", configure("local", { remote: { endpoint: "portal.invalid:51900" } }), {
-    code: 1,
-    stderr: /^cannot resolve "portal\.invalid" \(E\w+\): check \[remote\] endpoint and this machine's DNS\n$/,
-  });
-});
-
 failure("a listening address this machine does not have", async (lab) => {
   await expectFailure(lab, "remote", configure("remote", { listen: { addresses: ["198.51.100.7"] } }), {
     code: 1,

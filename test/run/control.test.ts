@@ -48,6 +48,19 @@ test("serves the report, and only that", async () => {
   expect((await ask("/status", { method: "POST" })).status).toBe(405);
 });
 
+test("carries out commands, and answers what came of them", async () => {
+  const said: unknown[] = [];
+  const commands = { path: (body: unknown) => ({ heard: said.push(body) }) };
+  running.push(serveControl(path, () => reportOf(), commands));
+  const response = await ask("/path", { method: "POST", body: '{"name":"eth0"}' });
+  expect([await response.json(), said]).toEqual([{ heard: 1 }, [{ name: "eth0" }]]);
+  expect((await ask("/path")).status).toBe(405);
+  expect((await ask("/path", { method: "POST", body: "no JSON" })).status).toBe(400);
+  expect(await (await ask("/paths")).text()).toBe("there is /status, /path\n");
+  expect((await ask("/toString", { method: "POST", body: "{}" })).status).toBe(404);
+  expect(said.length).toBe(1);
+});
+
 test("is for its own user, in a directory that is made", () => {
   const mask = process.umask();
   serve();

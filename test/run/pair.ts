@@ -7,7 +7,7 @@ import { Peer } from "../../src/proto/peer.ts";
 import { Engine } from "../../src/run/engine.ts";
 import type { Block } from "../../src/share/block.ts";
 import type { Endpoint } from "../../src/share/endpoint.ts";
-import type { DatagramSocket, Gather, SendResult, TunDevice } from "../../src/share/io.ts";
+import type { DatagramSocket, Gather, Refreshed, SendResult, TunDevice } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../../src/sys/memory.ts";
@@ -71,8 +71,8 @@ class WireSocket implements DatagramSocket {
     return this.out.put(from, offset, length, segment);
   }
 
-  reconnect(): boolean {
-    return true;
+  refresh(): Refreshed {
+    return "same";
   }
 }
 
@@ -102,6 +102,7 @@ export class Pair {
   readonly tuns = [new EndlessTun(), new EndlessTun()] as const;
   /** Local and remote. */
   readonly engines: readonly Engine[];
+  private readonly sockets: readonly WireSocket[];
   now = MILLISECOND;
 
   constructor() {
@@ -131,7 +132,7 @@ export class Pair {
       mtu: MTU,
       log: () => {},
     };
-    const settings = { metric: 0, spill: false, congestion: "bbr", sendRate: 0, receiveRate: 0 } as const;
+    const use = { metric: 0, spill: false, congestion: "bbr", sendRate: 0, receiveRate: 0 } as const;
     this.engines = [0, 1].map(
       (side) =>
         new Engine({
@@ -139,17 +140,17 @@ export class Pair {
           statics: keys[side]!,
           peers: [new Peer("peer", keys[1 - side]!.publicKey, preshared, everywhere)],
           tun: this.tuns[side]!,
-          sockets: [sockets[side]!],
-          paths: side === 0 ? [{ pathId: 0, name: "path", socket: sockets[0], ...settings }] : null,
-          interfaces: null,
+          role: side === 0 ? "local" : "remote",
         }),
     );
+    this.sockets = sockets;
+    this.engines[0]!.addPath(this.now, { name: "path", socket: sockets[0], use, state: "up" });
   }
 
   /** Both ends turn once; then `micros` pass. */
   turn(micros: number): void {
-    for (const engine of this.engines) {
-      while (engine.receive(this.now, 0));
+    for (const [side, engine] of this.engines.entries()) {
+      while (engine.receive(this.now, this.sockets[side]!));
       while (engine.stage(this.now));
       engine.service(this.now);
     }

@@ -175,7 +175,7 @@ describe("a cut", () => {
 });
 
 describe("an interface", () => {
-  test.each(["down", "no carrier", "missing"] as const)(
+  test.each(["down", "no carrier"] as const)(
     "that is %s takes no packet with it, and nothing stalls",
     (state) => {
       const world = makeWorld([dsl, dsl]);
@@ -196,18 +196,6 @@ describe("an interface", () => {
       expectAll(world, probes, 60 * MILLISECOND);
     },
   );
-
-  test("that is made anew at once: the socket is bound to the new one", () => {
-    const world = makeWorld([dsl, dsl]);
-    const probes = probesOf(world);
-    world.runFor(SECOND);
-    world.locals[0]!.setInterface(0, "missing");
-    world.locals[0]!.setInterface(0, "up");
-    world.runFor(MILLISECOND);
-    expect(pathOf(world.locals[0]!, 0).status).toBe("suspect");
-    expect(world.runTo(() => allUp(world), 150 * MILLISECOND)).toBe(true);
-    expectAll(world, probes, 60 * MILLISECOND);
-  });
 
   test("that nobody tells of is found dead by its silence, or by the kernel that refuses to send", () => {
     for (const [state, reason] of [

@@ -1,11 +1,11 @@
-/** What the simulator stands in for: the TUN device, the UDP socket and the news of interfaces. Each keeps a queue, as the kernel does. */
+/** What the simulator stands in for: the TUN device and the UDP socket. Each keeps a queue, as the kernel does. */
 import type { Block } from "../../src/share/block.ts";
 import { Endpoint } from "../../src/share/endpoint.ts";
 import type {
   DatagramSocket,
   Gather,
   InterfaceState,
-  InterfaceWatch,
+  Refreshed,
   SendResult,
   TunDevice,
 } from "../../src/share/io.ts";
@@ -97,8 +97,8 @@ export class FakeSocket implements DatagramSocket {
   sentDatagrams = 0;
   /** What its interface does: one that is not up hears nothing; only one without a carrier seems to send. */
   interfaceState: InterfaceState = "up";
-  /** False: its interface was made anew, and the socket is still bound to the one before. */
-  bound = true;
+  /** Its interface has another address, which the socket does not know of yet. */
+  moved = false;
   private readonly receivesBatches: boolean;
   private readonly transmit: Transmit;
   private readonly queue: Arrived[] = [];
@@ -114,7 +114,7 @@ export class FakeSocket implements DatagramSocket {
   /** A datagram reaches this machine. A connected socket hears its peer only. */
   arrive(bytes: Uint8Array, source: Endpoint): void {
     if (this.peer !== null && !this.peer.samePeer(source)) return;
-    if (!this.bound || this.interfaceState !== "up") return;
+    if (this.interfaceState !== "up") return;
     if (this.queuedBytes + bytes.length > SOCKET_QUEUE_BYTES) {
       this.overflowed++;
       return;
@@ -162,9 +162,10 @@ export class FakeSocket implements DatagramSocket {
     return this.sendEach(from, offset, length, segment, to);
   }
 
-  reconnect(): boolean {
-    this.bound = this.interfaceState !== "missing";
-    return this.bound;
+  refresh(ifMoved: boolean): Refreshed {
+    if (ifMoved && !this.moved) return "same";
+    this.moved = false;
+    return "moved";
   }
 
   private sendEach(
@@ -178,7 +179,7 @@ export class FakeSocket implements DatagramSocket {
     if (destination === null || destination.length === 0) throw new Error("send: no destination");
     if (this.answer !== "sent") return this.answer;
     if (this.interfaceState === "no carrier") return "sent";
-    if (!this.bound || this.interfaceState !== "up") return "failed";
+    if (this.moved || this.interfaceState !== "up") return "failed";
     if (this.refused?.samePeer(destination) === true) return "failed";
     for (let at = 0; at < length; at += segment) {
       const end = offset + Math.min(at + segment, length);
@@ -186,23 +187,6 @@ export class FakeSocket implements DatagramSocket {
       this.transmit(from.bytes.slice(offset + at, end), destination);
     }
     return "sent";
-  }
-}
-
-/** What the kernel has to tell of interfaces. */
-export class FakeInterfaces implements InterfaceWatch {
-  private readonly news: [index: number, state: InterfaceState][] = [];
-
-  push(index: number, state: InterfaceState): void {
-    this.news.push([index, state]);
-  }
-
-  get waiting(): number {
-    return this.news.length;
-  }
-
-  read(tell: (index: number, state: InterfaceState) => void): void {
-    for (const [index, state] of this.news.splice(0)) tell(index, state);
   }
 }
 

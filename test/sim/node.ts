@@ -9,9 +9,9 @@ import type { InterfaceState } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
-import { FakeInterfaces, type FakeSocket, FakeTun } from "./fakes.ts";
+import { type FakeSocket, FakeTun } from "./fakes.ts";
 import { Violation } from "./inner.ts";
-import type { LocalPlan, World, WorldPlan } from "./world.ts";
+import type { LocalPlan, PathPlan, World, WorldPlan } from "./world.ts";
 
 const noiseCrypto = createNoiseCrypto();
 const suites = chooseSuites();
@@ -82,7 +82,8 @@ export class Node {
   readonly name: string;
   readonly tun: FakeTun;
   readonly sockets: FakeSocket[];
-  readonly interfaces = new FakeInterfaces();
+  /** The local's paths that there are, by the index of their sockets. */
+  readonly paths: (LocalPath | undefined)[] = [];
   engine: Engine;
   private readonly world: World;
   private readonly plan: WorldPlan;
@@ -94,6 +95,8 @@ export class Node {
   /** Bytes of the portal's blocks given back to the system; some may be in use again. */
   releasedBytes = 0;
   private readonly blocks: Block[] = [];
+  /** What the kernel has to tell of interfaces. */
+  private news: (() => void)[] = [];
   private wakeAt = Number.POSITIVE_INFINITY;
   private starts = 0;
   private lastTurn = -1;
@@ -120,6 +123,7 @@ export class Node {
     const offloads = (local === null ? plan.remoteOffloads : undefined) ?? plan.offloads ?? true;
     this.tun = new FakeTun(offloads, (bytes) => world.ledger.deliver(world.now, name, bytes));
     this.engine = this.start();
+    this.addPaths();
   }
 
   /** When this portal wants its turn. */
@@ -137,11 +141,33 @@ export class Node {
   /** The interface of a path changes. `silently`: nobody tells the portal. */
   setInterface(index: number, state: InterfaceState, silently = false): void {
     const socket = this.sockets[index]!;
-    if (state === "missing") socket.bound = false;
     socket.interfaceState = state;
     if (silently) return;
-    this.interfaces.push(index, state);
+    this.news.push(() => this.onInterface(index, state));
     this.wake();
+  }
+
+  /** The interface of a path has another address. */
+  renumber(index: number): void {
+    this.sockets[index]!.moved = true;
+    this.news.push(() => this.onInterface(index, "up"));
+    this.wake();
+  }
+
+  /** What run/pathmanager.ts does. */
+  private onInterface(index: number, state: InterfaceState): void {
+    const { now } = this.world;
+    const path = this.paths[index];
+    if (state === "missing") {
+      if (path !== undefined) this.engine.removePath(now, path, "its interface is gone");
+      this.paths[index] = undefined;
+    } else if (path === undefined) this.addPath(index, state);
+    else this.engine.onInterface(now, path, state);
+  }
+
+  private addPath(index: number, state: InterfaceState): void {
+    this.paths[index] = localPath(this.local!.paths[index]!, index, this.sockets[index]!, state);
+    this.engine.addPath(this.world.now, this.paths[index]);
   }
 
   /** Something arrived: the portal runs a little later, as a scheduler would have it. */
@@ -168,9 +194,9 @@ export class Node {
     tun.now = now;
     for (let more = true; more; ) {
       more = false;
-      if (this.interfaces.waiting > 0) engine.watch(now);
-      for (let i = 0; i < this.sockets.length; i++) {
-        if (this.sockets[i]!.waiting > 0 && engine.receive(now, i)) more = true;
+      for (const tell of this.news.splice(0)) tell();
+      for (const socket of this.sockets) {
+        if (socket.waiting > 0 && engine.receive(now, socket)) more = true;
       }
       if (tun.waiting > 0 && engine.stage(now)) more = true;
       world.checker.before(this);
@@ -190,6 +216,7 @@ export class Node {
   restart(): void {
     this.kill();
     this.engine = this.start();
+    this.addPaths();
     this.stopped = false;
   }
 
@@ -214,8 +241,15 @@ export class Node {
     giveBlocks(this.blocks.splice(0));
   }
 
+  private addPaths(): void {
+    for (const [index, socket] of this.sockets.entries()) {
+      if (this.local === null || socket.interfaceState === "missing") this.paths[index] = undefined;
+      else this.addPath(index, socket.interfaceState);
+    }
+  }
+
   private start(): Engine {
-    const { world, plan, keys, local, sockets } = this;
+    const { world, plan, keys, local } = this;
     const seed = plan.seed * 64 + this.index * 8 + this.starts++;
     const random = seededRandom(seed + 1);
     const environment: Environment = {
@@ -247,11 +281,9 @@ export class Node {
     return new Engine({
       environment,
       statics,
+      role: local === null ? "remote" : "local",
       peers: local === null ? this.remotePeers() : [this.localPeer(local)],
       tun: this.tun,
-      sockets,
-      paths: local === null ? null : localPaths(local, sockets),
-      interfaces: local === null ? null : this.interfaces,
     });
   }
 
@@ -275,15 +307,17 @@ export class Node {
   }
 }
 
-function localPaths(local: LocalPlan, sockets: readonly FakeSocket[]): LocalPath[] {
-  return local.paths.map((path, i) => ({
-    pathId: i,
-    name: `path${i}`,
-    socket: sockets[i]!,
-    metric: path.metric ?? 0,
-    spill: path.spill ?? false,
-    congestion: path.congestion ?? ((path.sendRate ?? path.receiveRate ?? 0) > 0 ? "fixed" : "bbr"),
-    sendRate: path.sendRate ?? 0,
-    receiveRate: path.receiveRate ?? 0,
-  }));
+function localPath(path: PathPlan, index: number, socket: FakeSocket, state: InterfaceState): LocalPath {
+  return {
+    name: `path${index}`,
+    socket,
+    state,
+    use: {
+      metric: path.metric ?? 0,
+      spill: path.spill ?? false,
+      congestion: path.congestion ?? ((path.sendRate ?? path.receiveRate ?? 0) > 0 ? "fixed" : "bbr"),
+      sendRate: path.sendRate ?? 0,
+      receiveRate: path.receiveRate ?? 0,
+    },
+  };
 }

@@ -71,7 +71,7 @@ test.each(nodes)("each reason, at the %s", (name, node) => {
   is(datagram(4, 1400, index, 200, far), "notAuthentic");
   is(datagram(0x14, 1400, index + 1, 0, far), "unknownIndex");
   is(datagram(4, 1400, index, 0, 0), "replayed");
-  for (const type of [0, 11, 15]) is(datagram(type, 100, index), "unknownType");
+  for (const type of [0, 12, 15]) is(datagram(type, 100, index), "unknownType");
   for (const type of [4, 5, 6, 7, 8, 9]) is(datagram(type, 60, index, 0, far), "notAuthentic");
   is(datagram(1, INITIATION_BYTES), name === "remote" ? "notAuthentic" : "unknownType");
   is(datagram(1, INITIATION_BYTES - 1), name === "remote" ? "notAuthentic" : "unknownType");

@@ -1,37 +1,39 @@
-/** Against this machine's kernel: what changes needs root and is shown in test/netns/failover.test.ts. */
+/** Against this machine's kernel: what changes needs root and is shown in test/netns/hotplug.test.ts. */
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import type { InterfaceState } from "../../src/share/io.ts";
+import { readdirSync, readFileSync } from "node:fs";
+import type { InterfaceNews } from "../../src/share/io.ts";
 import { Interfaces } from "../../src/sys/interfaces.ts";
-import { Poller } from "../../src/sys/poll.ts";
 
-const RUNNING = 0x41;
+const UP = 1;
 
 /** The loopback interface as /sys shows it. */
 function loopbackIsUp(): boolean {
-  return (Number(readFileSync("/sys/class/net/lo/flags", "utf8")) & RUNNING) === RUNNING;
+  return (Number(readFileSync("/sys/class/net/lo/flags", "utf8")) & UP) !== 0;
 }
 
-/** All that the kernel tells without being asked again. */
-function hear(interfaces: Interfaces): [number, InterfaceState][] {
-  const told: [number, InterfaceState][] = [];
-  const poller = new Poller(1);
-  poller.add(interfaces.fd);
-  while (poller.wait(100_000) > 0) interfaces.read((index, state) => told.push([index, state]));
+function first(interfaces: Interfaces): InterfaceNews[] {
+  const told: InterfaceNews[] = [];
+  interfaces.readFirst((news) => told.push(news));
   return told;
 }
 
-test("what is up is not told at first, what is missing is", () => {
-  const interfaces = new Interfaces(["lo", "nosuch0"]);
-  const told = hear(interfaces);
-  expect(told.filter(([index]) => index === 1)).toEqual([[1, "missing"]]);
-  if (loopbackIsUp()) expect(told.filter(([index, state]) => index === 0 && state !== "up")).toEqual([]);
+test("the first that is told is every interface of this machine, once", () => {
+  const interfaces = new Interfaces();
+  const names = first(interfaces).map(({ name }) => name);
+  expect(names.sort()).toEqual(readdirSync("/sys/class/net").sort());
+  interfaces.close();
+});
+
+test("the loopback interface leads nowhere", () => {
+  const interfaces = new Interfaces();
+  const lo = first(interfaces).find(({ name }) => name === "lo");
+  expect(lo).toEqual({ name: "lo", state: loopbackIsUp() ? "up" : "down", outward: false });
   interfaces.close();
 });
 
 test("reading with nothing to hear returns", () => {
-  const interfaces = new Interfaces([]);
-  hear(interfaces);
-  interfaces.read(() => expect.unreachable());
+  const interfaces = new Interfaces();
+  first(interfaces);
+  interfaces.read(({ state }) => expect(state).toBe("up"));
   interfaces.close();
 });

@@ -80,6 +80,7 @@ export function reportOf(changes: Partial<StatusReport> = {}): StatusReport {
     offloads: { tun: true, udpSegmentation: true, udpReceive: true },
     cipher: "AES-128-GCM",
     sessions: [sessionOf()],
+    asked: [],
     drops: { notAuthentic: 12 },
     ...changes,
   };

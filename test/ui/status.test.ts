@@ -76,6 +76,29 @@ describe("the table", () => {
     ]);
   });
 
+  test("says what is asked for and is not, and what commands have changed", () => {
+    const asked = [
+      { interface: "eth0", exclude: [], by: "configuration", state: "up", paths: ["eth0"] },
+      { interface: "wwan*", exclude: ["wwan9"], by: "configuration", state: "up", paths: [] },
+      { interface: "wlan0", exclude: [], by: "command", state: "up", paths: [] },
+      { interface: "usb0", exclude: [], by: "command", state: "up", paths: ["usb0"] },
+      { interface: "wwan0", exclude: [], by: "command", state: "down", paths: [] },
+    ] as const;
+    const report = reportOf({
+      asked: asked.map((each) => ({ ...each, exclude: [...each.exclude], paths: [...each.paths] })),
+    });
+    expect(
+      renderStatus(report)
+        .split("\n")
+        .filter((line) => line.startsWith("path ")),
+    ).toEqual([
+      "path wwan* without wwan9 waits for its interface",
+      "path wlan0 waits for its interface; added by command, until portal reload or a restart",
+      "path usb0 was added by command, until portal reload or a restart",
+      "path wwan0 is held down by command, until portal reload or a restart",
+    ]);
+  });
+
   test("of a portal nobody has spoken to", () => {
     expect(renderStatus(reportOf({ sessions: [], drops: {} }))).toMatchSnapshot();
   });

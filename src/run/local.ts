@@ -1,0 +1,72 @@
+/** What only a local portal has beside its engine: its paths, the interfaces they hang on, and the remote's addresses. */
+import type { LocalConfig } from "../config/config.ts";
+import type { Interfaces } from "../sys/interfaces.ts";
+import type { UdpSocket } from "../sys/udp.ts";
+import type { Engine } from "./engine.ts";
+import { StartFailure } from "./failure.ts";
+import type { Log } from "./log.ts";
+import type { Sockets } from "./loop.ts";
+import { openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
+import { PathManager } from "./pathmanager.ts";
+import { Resolver } from "./resolver.ts";
+
+export class Local implements Sockets {
+  readonly paths: PathManager<UdpSocket>;
+  readonly resolver: Resolver;
+  readonly interfaces: Interfaces;
+  private readonly engine: Engine;
+
+  /** Begins with what there is, be it nothing. Throws a `StartFailure` when portal is not permitted to have paths. */
+  constructor(
+    now: number,
+    config: LocalConfig,
+    engine: Engine,
+    log: Log,
+    clock: () => number,
+    opened: { close(): void }[],
+  ) {
+    this.engine = engine;
+    let warned = false;
+    const open = (name: string, remotes: Parameters<typeof openPathSocket>[1]): UdpSocket => {
+      const { offloads } = config.tunnel;
+      const socket = openPathSocket(name, remotes, offloads, log);
+      if (offloads && !warned) warnOfOffloads([socket], log);
+      warned = true;
+      return socket;
+    };
+    this.paths = new PathManager(engine, config.tunnel.interface, open, log);
+    this.paths.configure(now, config.paths);
+    this.interfaces = watchInterfaces(opened);
+    this.interfaces.readFirst((news) => this.paths.onInterface(now, news));
+    this.resolver = new Resolver(config.remote.host, config.remote.port, log, (endpoints) => {
+      this.paths.setRemotes(clock(), endpoints);
+    });
+    this.resolver.ask();
+    const denied = this.paths.faults.find((fault) => fault instanceof StartFailure);
+    if (denied !== undefined) throw denied;
+    opened.push({ close: () => this.close() });
+  }
+
+  get sockets(): UdpSocket[] {
+    return this.paths.sockets;
+  }
+
+  get version(): number {
+    return this.paths.version;
+  }
+
+  onInterfaces(now: number): void {
+    this.interfaces.read((news) => this.paths.onInterface(now, news));
+    // A name server may be in reach now.
+    if (this.resolver.waits) this.resolver.hurry(now);
+  }
+
+  onTick(now: number): void {
+    this.paths.onTick(now);
+    this.resolver.onTick(now, this.engine.portal.sessions[0]?.isUp ?? false);
+  }
+
+  private close(): void {
+    for (const socket of this.sockets) socket.close();
+  }
+}

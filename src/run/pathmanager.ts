@@ -1,0 +1,295 @@
+/**
+ * The path manager of a local portal: which paths there are. Asked for are those of the configuration and those that
+ * `portal path` has added; each is a name or a pattern (config/glob.ts). There is a path for each interface that is both
+ * there and asked for, as long as it is both; it ends when the interface is deleted, and begins anew when one of its name
+ * is made again.
+ *
+ * It decides for any kernel: news of interfaces, addresses of the remote and commands come in, and sockets are made by
+ * whoever runs it.
+ */
+import type { PathConfig } from "../config/config.ts";
+import { isGlob, matchesGlob } from "../config/glob.ts";
+import { MAX_PATHS } from "../proto/limits.ts";
+import type { Endpoint } from "../share/endpoint.ts";
+import type { DatagramSocket, InterfaceNews, InterfaceState } from "../share/io.ts";
+import type { AskedReport } from "../share/status.ts";
+import type { Engine, LocalPath, PathUse } from "./engine.ts";
+import type { Log } from "./log.ts";
+
+export interface PathSocket extends DatagramSocket {
+  close(): void;
+}
+
+/** A socket bound to an interface and connected to one of the remote's addresses. Throws when it cannot be had. */
+export type OpenSocket<Socket extends PathSocket> = (name: string, remotes: readonly Endpoint[]) => Socket;
+
+/** One `[[path]]`, or what stands in its place. */
+interface Asked {
+  readonly path: PathConfig;
+  readonly by: "configuration" | "command";
+}
+
+/** What a command says of one interface, beside what was asked for it. */
+interface Said {
+  readonly state: "up" | "down";
+  /** In place of how the path was asked to be used. */
+  readonly use: PathUse | null;
+}
+
+/** What of an engine has to do with paths. */
+export type PathEngine = Pick<Engine, "addPath" | "removePath" | "changePath" | "onInterface" | "retryPaths">;
+
+interface Interface {
+  state: InterfaceState;
+  outward: boolean;
+}
+
+interface Way<Socket> {
+  readonly path: LocalPath;
+  readonly socket: Socket;
+}
+
+export class PathManager<Socket extends PathSocket> {
+  /** Counts changes of `sockets`. */
+  version = 0;
+  private readonly engine: PathEngine;
+  private readonly open: OpenSocket<Socket>;
+  private readonly log: Log;
+  private readonly tunnel: string;
+  private asked: Asked[] = [];
+  private readonly said = new Map<string, Said>();
+  private readonly interfaces = new Map<string, Interface>();
+  private readonly ways = new Map<string, Way<Socket>>();
+  private remotes: readonly Endpoint[] = [];
+  /** Why an interface that should be a path is none; said once. */
+  private readonly problems = new Map<string, Error>();
+  private toldOfNone = false;
+
+  /** `tunnel`: the name of the TUN, which is never a path. */
+  constructor(engine: PathEngine, tunnel: string, open: OpenSocket<Socket>, log: Log) {
+    this.engine = engine;
+    this.tunnel = tunnel;
+    this.open = open;
+    this.log = log;
+  }
+
+  get sockets(): Socket[] {
+    return [...this.ways.values()].map(({ socket }) => socket);
+  }
+
+  /** What kept interfaces from becoming paths. */
+  get faults(): Error[] {
+    return [...this.problems.values()];
+  }
+
+  // --- What the world says ---
+
+  onInterface(now: number, { name, state, outward }: InterfaceNews): void {
+    if (state === "missing") {
+      this.interfaces.delete(name);
+      this.problems.delete(name);
+      this.end(now, name, "its interface is gone");
+    } else {
+      const known = this.interfaces.get(name);
+      this.interfaces.set(name, { state, outward });
+      const way = this.ways.get(name);
+      if (way !== undefined) this.engine.onInterface(now, way.path, state);
+      else if (known === undefined || known.state !== state || this.problems.has(name))
+        this.settle(now, name);
+    }
+    this.tellOfNone();
+  }
+
+  /** The remote's addresses, as the resolver prefers them. A path to one that is none of them any more is made anew. */
+  setRemotes(now: number, remotes: readonly Endpoint[]): void {
+    this.remotes = remotes;
+    for (const [name, { socket }] of this.ways) {
+      const { peer } = socket;
+      if (peer !== null && remotes.some((remote) => remote.samePeer(peer))) continue;
+      this.end(now, name, "the remote has another address");
+    }
+    this.settleAll(now);
+    this.tellOfNone();
+  }
+
+  /** Now and then: what could not be had may be there. */
+  onTick(now: number): void {
+    this.engine.retryPaths();
+    for (const name of [...this.problems.keys()]) this.settle(now, name);
+  }
+
+  // --- What the operator says ---
+
+  /** The paths of the configuration. What commands have said is over. */
+  configure(now: number, paths: readonly PathConfig[]): void {
+    this.asked = paths.map((path) => ({ path, by: "configuration" }));
+    this.said.clear();
+    this.settleAll(now);
+    this.tellOfNone();
+  }
+
+  /** A path by command, as if it stood in the configuration. Null, or why not. */
+  add(now: number, path: PathConfig): string | null {
+    const name = path.interface;
+    if (!isGlob(name) && name === this.tunnel) return `${name} is the tunnel itself`;
+    if (this.asked.some(({ path: { interface: other } }) => other === name)) {
+      const said = this.said.get(name);
+      if (said === undefined || said.state === "up")
+        return `${name} is a path already: change it with "portal path set ${name}"`;
+      return `${name} is a path already, and was taken out: bring it back with "portal path up ${name}"`;
+    }
+    // What this very name was told before no longer counts.
+    this.said.delete(name);
+    this.asked.push({ path, by: "command" });
+    this.settleAll(now);
+    return null;
+  }
+
+  /** Removes an entry, or of a pattern's interfaces this one. Null, or why not. */
+  remove(now: number, name: string): string | null {
+    const at = this.asked.findIndex(({ path }) => path.interface === name);
+    if (at < 0) return this.setState(now, name, "down");
+    this.asked.splice(at, 1);
+    this.said.delete(name);
+    // Nor is it to come back by a pattern.
+    if (this.askedFor(name) !== null) this.said.set(name, { state: "down", use: null });
+    this.settleAll(now);
+    this.tellOfNone();
+    return null;
+  }
+
+  /** Asks for a path to be up or down. Null, or why not. */
+  setState(now: number, name: string, state: "up" | "down"): string | null {
+    const asked = this.askedFor(name);
+    if (asked === null) return this.unknown(name);
+    const use = this.said.get(name)?.use ?? null;
+    if (state === "up" && use === null) this.said.delete(name);
+    else this.said.set(name, { state, use });
+    this.settleAll(now);
+    this.tellOfNone();
+    return null;
+  }
+
+  /** Changes how a path is used. Null, or why not. */
+  setUse(now: number, name: string, change: (use: PathUse) => PathUse | string): string | null {
+    const asked = this.askedFor(name);
+    if (asked === null) return this.unknown(name);
+    const said = this.said.get(name);
+    const use = change(said?.use ?? useOf(asked.path));
+    if (typeof use === "string") return use;
+    this.said.set(name, { state: said?.state ?? "up", use });
+    this.settleAll(now);
+    return null;
+  }
+
+  /** What is asked for, for status: each entry with its paths, then what commands say of single interfaces. */
+  report(): AskedReport[] {
+    const rows = this.asked.map(({ path, by }): AskedReport => {
+      const paths = [...this.ways.keys()].filter((name) => this.askedFor(name)?.path === path);
+      const state = this.said.get(path.interface)?.state === "down" ? "down" : "up";
+      return { interface: path.interface, exclude: [...path.exclude], by, state, paths };
+    });
+    for (const [name, { state }] of this.said) {
+      if (state === "up" || rows.some((row) => row.interface === name)) continue;
+      rows.push({ interface: name, exclude: [], by: "command", state: "down", paths: [] });
+    }
+    return rows;
+  }
+
+  // --- Which paths there are ---
+
+  /** The entry that an interface belongs to: the one with its name, else the first pattern that means it. */
+  private askedFor(name: string): Asked | null {
+    const exact = this.asked.find(({ path }) => path.interface === name);
+    if (exact !== undefined) return exact;
+    if (name === this.tunnel || this.interfaces.get(name)?.outward === false) return null;
+    return this.asked.find(({ path }) => means(path, name)) ?? null;
+  }
+
+  private settleAll(now: number): void {
+    for (const name of new Set([...this.ways.keys(), ...this.interfaces.keys()])) this.settle(now, name);
+  }
+
+  /** Makes, changes or ends the path of an interface, as it should be. */
+  private settle(now: number, name: string): void {
+    const asked = this.askedFor(name);
+    const said = this.said.get(name);
+    const way = this.ways.get(name);
+    const there = this.interfaces.get(name);
+    if (asked === null || there === undefined || (said !== undefined && said.state !== "up")) {
+      this.problems.delete(name);
+      const held = asked !== null && said?.state === "down";
+      this.end(now, name, held ? "held down by command" : "it is not asked for any more");
+      return;
+    }
+    const use = said?.use ?? useOf(asked.path);
+    if (way === undefined) this.begin(now, name, use, there.state);
+    else if (!sameUse(way.path.use, use)) this.engine.changePath(now, way.path, use);
+  }
+
+  private begin(now: number, name: string, use: PathUse, state: InterfaceState): void {
+    if (this.remotes.length === 0) return;
+    try {
+      if (this.ways.size >= MAX_PATHS) throw new Error(`a session has at most ${MAX_PATHS} paths`);
+      const socket = this.open(name, this.remotes);
+      const path: LocalPath = { name, socket, use, state };
+      this.ways.set(name, { path, socket });
+      this.version++;
+      this.problems.delete(name);
+      this.log.info(`path ${name} added`);
+      this.engine.addPath(now, path);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      if (this.problems.get(name)?.message !== error.message) this.log.warn(`path ${name}: ${error.message}`);
+      this.problems.set(name, error);
+    }
+  }
+
+  private end(now: number, name: string, reason: string): void {
+    const way = this.ways.get(name);
+    if (way === undefined) return;
+    this.ways.delete(name);
+    this.version++;
+    this.engine.removePath(now, way.path, reason);
+    way.socket.close();
+    this.log.info(`path ${name} removed: ${reason}`);
+  }
+
+  /** Says once that there is no path, and what would be one. */
+  private tellOfNone(): void {
+    if (this.ways.size > 0) {
+      this.toldOfNone = false;
+      return;
+    }
+    if (this.toldOfNone || this.remotes.length === 0 || this.problems.size > 0) return;
+    this.toldOfNone = true;
+    const names = this.asked.map(({ path }) => path.interface).join(", ");
+    this.log.warn(names === "" ? "no path is asked for" : `no path: waiting for an interface ${names}`);
+  }
+
+  private unknown(name: string): string {
+    const names = [...new Set([...this.ways.keys(), ...this.asked.map(({ path }) => path.interface)])];
+    return `no path ${name}: there ${names.length === 1 ? "is" : "are"} ${names.join(", ") || "none"}`;
+  }
+}
+
+/** True when an entry is a pattern, and the interface one of those it stands for. */
+function means({ interface: pattern, exclude }: PathConfig, name: string): boolean {
+  if (!isGlob(pattern) || !matchesGlob(pattern, name)) return false;
+  return !exclude.some((each) => matchesGlob(each, name));
+}
+
+export function useOf(path: PathConfig): PathUse {
+  const fixed = path.congestion === "fixed";
+  return {
+    metric: path.metric,
+    spill: path.spill,
+    congestion: path.congestion,
+    sendRate: fixed ? (path.upBytesPerSecond ?? 0) : 0,
+    receiveRate: fixed ? (path.downBytesPerSecond ?? 0) : 0,
+  };
+}
+
+function sameUse(a: PathUse, b: PathUse): boolean {
+  return (Object.keys(a) as (keyof PathUse)[]).every((key) => a[key] === b[key]);
+}
