@@ -55,7 +55,7 @@ const COOKIE_PAUSE = 100 * MILLISECOND;
 /** Least time between an initiation and the one that an interface coming up makes us send. */
 const HURRY_PAUSE = 100 * MILLISECOND;
 /** Unanswered attempts after which the operator is told, once. */
-const ATTEMPTS_BEFORE_ADVICE = 10;
+const ATTEMPTS_BEFORE_ADVICE = 15;
 
 export class Dialer {
   readonly peer: Peer;

@@ -133,15 +133,15 @@ export const CHALLENGE_INTERVAL = 250 * MILLISECOND;
 
 /**
  * An unanswered handshake is begun again after this long, so that a remote that is back is found within a second: 190 bytes
- * on each path, 22 MB a day. After LONG_UNANSWERED it is not worth that any more.
+ * on each path, 1.4 MB an hour. After LONG_UNANSWERED it is not worth that any more.
  */
-export const HANDSHAKE_RETRY = 750 * MILLISECOND;
+export const HANDSHAKE_RETRY = 500 * MILLISECOND;
 export const LONG_UNANSWERED = 3600 * SECOND;
 export const HANDSHAKE_RETRY_LONG = 4 * SECOND;
 /** Unanswered handshakes whose answer may still come: a crowded path's round trip may take some seconds. */
-export const MAX_ATTEMPTS = 8;
+export const MAX_ATTEMPTS = 12;
 /** The local shakes hands anew when no path has been up for this long: the remote may have been started again. */
-export const REHANDSHAKE_AFTER = 250 * MILLISECOND;
+export const REHANDSHAKE_AFTER = 150 * MILLISECOND;
 /** After a handshake, its session gets this long, and three of its round trips, to come up before the next. */
 export const SETTLE_AFTER = SECOND;
 /** A session without a path that is up is kept for this long unless told otherwise. */

@@ -2,7 +2,7 @@
  * Stands in the way between a local portal and the remote, as a NAT does: forwards datagrams both ways, towards the
  * remote from a port of its own for each client. Commands (relay.ts) come on standard input, one JSON object a line.
  *
- *     bun test/netns/relaying.ts HOST PORT REMOTE_PORT
+ *     bun test/netns/relaying.ts HOST PORT REMOTE_PORT [REMOTE_HOST]
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import type { RelayAnswer, RelayCommand } from "./relay.ts";
 /** Datagrams towards the remote that are remembered. */
 const KEPT = 1000;
 
-const [host, port, remotePort] = process.argv.slice(2);
+const [host, port, remotePort, remoteHost = host] = process.argv.slice(2);
 const near = createSocket("udp4");
 /** A socket towards the remote for each client, by its address and port. */
 const far = new Map<string, Socket>();
@@ -32,7 +32,7 @@ async function farSocket(client: RemoteInfo): Promise<Socket> {
 
 near.on("message", async (datagram, client) => {
   if (seen.length < KEPT) seen.push(datagram.toString("hex"));
-  if (!hold) (await farSocket(client)).send(datagram, Number(remotePort), host);
+  if (!hold) (await farSocket(client)).send(datagram, Number(remotePort), remoteHost);
 });
 near.on("error", () => {});
 near.bind(Number(port), host, () => say({ listening: true }));
