@@ -7,6 +7,7 @@ import type { LabProcess } from "../../src/lab/process.ts";
 import { selfCommand } from "../../src/lab/self.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import { keyText } from "../config/source.ts";
+import { startNameServer, useNameServer } from "./nameserver.ts";
 import { scenario } from "./scenario.ts";
 import { controlSocket, sessionOf, startAgain } from "./single.ts";
 import { Flow, pings, SOON } from "./traffic.ts";
@@ -114,21 +115,9 @@ public_key = "${keyText(9)}"
 interface = "path0"
 `;
 
-/** A name server that tells of every question and answers none. */
-const SILENT = `await Bun.udpSocket({ port: 53, socket: { data: () => console.log("asked") } }); console.log("listening")`;
-
-/** The file may be a symbolic link into /run, which is the laboratory's own. */
-const USE_NAME_SERVER = `
-  echo nameserver ${ADDRESSES.client[4]} > /run/resolv.conf
-  file=$(readlink -m /etc/resolv.conf)
-  case $file in /run/*) mkdir -p "\${file%/*}"; touch "$file" ;; esac
-  mount --bind /run/resolv.conf "$file"`;
-
 scenario(import.meta.path, "a portal ends while it asks for its remote's address", { paths }, async (lab) => {
-  const mounted = Bun.spawnSync(["sh", "-ec", USE_NAME_SERVER]);
-  if (mounted.exitCode !== 0) throw new Error(mounted.stderr.toString());
-  const server = lab.spawn("client", [process.execPath, "-e", SILENT], "name server");
-  await server.nextLine();
+  useNameServer();
+  const server = await startNameServer(lab, "none");
   const asked = server.nextLine();
   const file = "/run/asking.toml";
   writeFileSync(file, ASKING, { mode: 0o600 });
