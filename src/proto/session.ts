@@ -170,13 +170,12 @@ export class Session implements Company, Planned {
   }
 
   /** The path is no more. What it had not brought over leaves on the others; its peer is to be told by the local. */
-  removePath(now: number, path: Path, reason: string): void {
+  removePath(now: number, path: Path): void {
     this.order.splice(this.order.indexOf(path), 1);
     this.paths[path.id] = undefined;
     path.recovery.abandon(now);
     this.ids.end(path.id, path.recovery.log.next, path.reception.window.largest + 1);
     this.setIdleIntervals();
-    this.environment.log("info", `path ${path.name} of ${this.peer.name} removed: ${reason}`);
     this.nextAt = 0;
   }
 
@@ -192,7 +191,8 @@ export class Session implements Company, Planned {
     }
     // Said of the path that had this id before.
     if (first <= path.receivesFrom) return path.sendsFrom;
-    this.removePath(now, path, "the peer has ended it");
+    this.removePath(now, path);
+    this.environment.log("info", `path ${path.name} of ${this.peer.name} removed: the peer has ended it`);
     this.ids.end(id, path.recovery.log.next, Math.max(first, next));
     return path.recovery.log.next;
   }

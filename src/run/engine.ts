@@ -147,13 +147,13 @@ export class Engine {
   }
 
   /** And from now on no more. Its socket is the caller's to close. */
-  removePath(now: number, path: LocalPath, reason: string): void {
+  removePath(now: number, path: LocalPath): void {
     this.paths.splice(this.paths.indexOf(path), 1);
     this.dialer?.remove(path);
     const session = this.portal.sessions[0];
     const joined = this.pathOf(path);
     if (session === undefined || joined === undefined) return;
-    session.removePath(now, joined, reason);
+    session.removePath(now, joined);
     session.ids.tell(now, joined.id);
   }
 

@@ -250,7 +250,7 @@ export class PathManager<Socket extends PathSocket> {
     if (way === undefined) return;
     this.ways.delete(name);
     this.version++;
-    this.engine.removePath(now, way.path, reason);
+    this.engine.removePath(now, way.path);
     way.socket.close();
     this.log.info(`path ${name} removed: ${reason}`);
   }

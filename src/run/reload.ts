@@ -72,12 +72,15 @@ export class Reloader {
     };
     if (before.role === "local" && next.role === "local") {
       applied.push(...this.applyLocal(before, next));
-      const { host, port, presharedKey } = next.remote;
+      const { host, port } = next.remote;
+      const { presharedKey } = samePair(before, next) ? next.remote : before.remote;
       const remote = { ...before.remote, host, port, presharedKey };
       this.running = { ...before, ...common, remote, paths: next.paths };
     } else if (before.role === "remote" && next.role === "remote") {
-      applied.push(...this.applyPeers(before, next));
-      this.running = { ...before, ...common, peers: next.peers };
+      // With another key of its own, or another secret, the peers are such as fit to that.
+      const fits = same(before.keys, next.keys);
+      if (fits) applied.push(...this.applyPeers(before, next));
+      this.running = { ...before, ...common, peers: fits ? next.peers : before.peers };
     }
     return { applied, waiting: differences(this.running, next) };
   }
@@ -85,7 +88,7 @@ export class Reloader {
   private applyLocal(before: LocalConfig, next: LocalConfig): string[] {
     const applied: string[] = [];
     const { host, port, presharedKey } = next.remote;
-    if (!same(before.remote.presharedKey, presharedKey)) {
+    if (samePair(before, next) && !same(before.remote.presharedKey, presharedKey)) {
       applied.push("[remote] preshared_key, with the next handshake");
       this.engine.portal.peers[0]!.presharedKey = presharedKey;
     }
@@ -112,6 +115,11 @@ export class Reloader {
     }
     return changes(before.peers, next.peers, (peer) => peer.name, "peer");
   }
+}
+
+/** The same two portals, by their keys: a pre-shared key alone is another matter. */
+function samePair(before: LocalConfig, next: LocalConfig): boolean {
+  return same(before.keys, next.keys) && same(before.remote.publicKey, next.remote.publicKey);
 }
 
 export function peerOf({ name, publicKey, presharedKey, addresses }: PeerConfig): Peer {

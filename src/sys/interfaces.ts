@@ -61,6 +61,8 @@ export class Interfaces implements InterfaceWatch {
   private readonly known = new Map<number, Known>();
   private readonly buffer = nativeBlock(BUFFER_BYTES);
   private listing = false;
+  /** Numbers of those whose addresses or routes changed: told once, however many did. */
+  private readonly touched = new Set<number>();
 
   /** Throws SysError. */
   constructor() {
@@ -93,10 +95,16 @@ export class Interfaces implements InterfaceWatch {
       }
       const error = length < 0 ? errno() : 0;
       if (error === EINTR) continue;
-      if (error !== ENOBUFS) return;
+      if (error !== ENOBUFS) break;
       // More happened than the socket could keep: look how things stand.
       this.list();
     }
+    for (const number of this.touched) {
+      const known = this.known.get(number);
+      // Something that may open a way, or close one.
+      if (known?.state === "up") tell({ name: known.name, state: "up", outward: known.outward });
+    }
+    this.touched.clear();
   }
 
   close(): void {
@@ -133,10 +141,10 @@ export class Interfaces implements InterfaceWatch {
     } else if (type === RTM_NEWLINK || type === RTM_DELLINK) {
       if (body + LINK_BYTES <= end) this.link(type === RTM_NEWLINK, body, end, tell);
     } else if (type === RTM_NEWADDR || type === RTM_DELADDR) {
-      if (body + 8 <= end) this.touch(view.getUint32(body + 4, true), tell);
+      if (body + 8 <= end) this.touched.add(view.getUint32(body + 4, true));
     } else if (type === RTM_NEWROUTE || type === RTM_DELROUTE) {
       const device = this.attribute(RTA_OIF, body + ROUTE_BYTES, end);
-      if (device >= 0 && device + 4 <= end) this.touch(view.getUint32(device, true), tell);
+      if (device >= 0 && device + 4 <= end) this.touched.add(view.getUint32(device, true));
     }
   }
 
@@ -179,12 +187,6 @@ export class Interfaces implements InterfaceWatch {
   private onListed(tell: Tell): void {
     this.listing = false;
     for (const [number, { listed }] of this.known) if (!listed) this.forget(number, tell);
-  }
-
-  /** Something about an interface that may open a way, or close one. */
-  private touch(number: number, tell: Tell): void {
-    const known = this.known.get(number);
-    if (known?.state === "up") tell({ name: known.name, state: "up", outward: known.outward });
   }
 
   /** What made the interface: "tun", "veth", "" for what the kernel does not say. */

@@ -46,7 +46,7 @@ function endpoint(port: number): Endpoint {
   return made;
 }
 
-function makePath(now = 0, connected = false): Path {
+function makePath(now = 0, connected = false, sendsFrom = 0): Path {
   return new Path(
     now,
     {
@@ -62,6 +62,8 @@ function makePath(now = 0, connected = false): Path {
       endpoint: endpoint(1000),
       candidate: endpoint(0),
       connected,
+      sendsFrom,
+      receivesFrom: 10 * sendsFrom,
     },
     { onDelivered: () => {}, onLost: (position) => lost.push(position) },
     {
@@ -78,14 +80,14 @@ function makePath(now = 0, connected = false): Path {
 }
 
 /** A path that has joined with a round trip of RTT; what it is probed at first is over. */
-function joined(now = 0): Path {
-  const path = answered(now);
+function joined(now = 0, sendsFrom = 0): Path {
+  const path = answered(now, sendsFrom);
   for (let i = 0; i < 8; i++) path.onProbeSent(now);
   return path;
 }
 
-function answered(now: number): Path {
-  const path = makePath(now - RTT);
+function answered(now: number, sendsFrom = 0): Path {
+  const path = makePath(now - RTT, false, sendsFrom);
   path.onChallengeSent(now - RTT, 1, 2);
   path.onAnswer(now, 1, 2);
   changes = [];
@@ -630,4 +632,24 @@ describe("the kernel refuses", () => {
 
 test("a connected path has no destination but its socket's", () => {
   expect(makePath(0, true).destination).toBeNull();
+});
+
+describe("a path whose id had another before", () => {
+  test("goes on with its packet numbers, ours and the peer's", () => {
+    const path = joined(0, 100);
+    expect(path.recovery.onSent(0, D, NO_POSITION, true)).toBe(100);
+    const { window } = path.reception;
+    expect([999, 1000].map((number) => window.check(number))).toEqual(["tooOld", "fresh"]);
+    expect([window.lowest, window.largest]).toEqual([1000, 999]);
+    acknowledge(path, RTT);
+    expect(path.recovery.log.inFlight).toBe(0);
+  });
+
+  test("is not given up for what the peer says of the other", () => {
+    const path = joined(0, 100);
+    path.onPeerGaveUp(1, "silent", 99);
+    expect(path.status).toBe("up");
+    path.onPeerGaveUp(1, "silent", 100);
+    expect(path.status).toBe("suspect");
+  });
 });

@@ -159,7 +159,7 @@ export class Node {
     const { now } = this.world;
     const path = this.paths[index];
     if (state === "missing") {
-      if (path !== undefined) this.engine.removePath(now, path, "its interface is gone");
+      if (path !== undefined) this.engine.removePath(now, path);
       this.paths[index] = undefined;
     } else if (path === undefined) this.addPath(index, state);
     else this.engine.onInterface(now, path, state);

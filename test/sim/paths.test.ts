@@ -136,6 +136,24 @@ test("a portal that begins without any path has a session soon after the first c
   expectSettled(world, 1, 200 * MILLISECOND);
 });
 
+test("a handshake on a path of four seconds is answered, though it is begun again long before", () => {
+  const world = makeWorld([{ line: line(1, 2000) }]);
+  expect(world.runTo(() => settled(world, 1), 20 * SECOND)).toBe(true);
+  expect(world.log.filter((entry) => entry.includes("established")).length).toBe(2);
+});
+
+test("a remote that was away for long is found within a second", () => {
+  const world = join(makeWorld([dsl, lte]));
+  pings(world, 10);
+  for (const away of [0.1, 3.3, 100]) {
+    world.remote.kill();
+    world.runFor(away * SECOND);
+    world.remote.restart();
+    expect(world.runTo(() => sessionOf(world.remote)?.isUp === true, SECOND)).toBe(true);
+    world.runFor(SECOND);
+  }
+});
+
 test("an address that changes is taken up at once, and nothing is lost", () => {
   const world = join(makeWorld([dsl, lte]));
   const probes = pings(world);
@@ -207,20 +225,29 @@ test("ids are used again, and what was sent under one before is too old for the 
   expectAll(world, probes);
 });
 
-test("ends that are told late, of paths whose id has another one by then, end nothing", () => {
-  const world = join(makeWorld([dsl, { line: line(10, 400) }]));
+test("what is told late of a path whose id has another one by then changes nothing", () => {
+  const world = join(makeWorld([dsl, dsl, { line: line(10, 400) }]));
   const probes = pings(world, 50);
   world.runFor(3 * SECOND);
-  // Every end is told over the fast path, and comes again over the slow one when the id may be in use again.
-  const session = sessionOf(world.locals[0]!)!;
+  const { ids: all } = sessionOf(world.locals[0]!)!;
   // As if all others had been used.
-  for (let id = session.ids.take(); id < 255; id = session.ids.take());
-  for (let i = 0; i < 20; i++) {
+  while (all.take() >= 0);
+  const TIMES = 20;
+  for (let i = 0; i < TIMES; i++) {
+    world.locals[0]!.setInterface(0, "no carrier");
+    world.runFor(5 * MILLISECOND);
     remove(world, 0);
+    // Told over a fast path, which is noted at once, and over one that takes its time.
+    world.runFor(60 * MILLISECOND);
     add(world, 0);
-    world.runFor(400 * MILLISECOND);
+    expectSettled(world, 3, 200 * MILLISECOND);
+    expect(ids(world.remote)).toEqual([0, 1, 2]);
+    world.runFor(SECOND);
   }
-  expectSettled(world, 2, 3 * SECOND);
+  const said = (words: string) => world.log.filter((entry) => entry.includes(words)).length;
+  expect(said("the peer has ended it")).toBe(TIMES);
+  expect(said("path 0 of local0: up -> suspect")).toBe(TIMES);
+  expect(said("established")).toBe(2);
   expectNearlyAll(world, probes);
 });
 

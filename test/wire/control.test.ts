@@ -7,13 +7,16 @@ import {
   CONGESTION,
   type CongestionName,
   congestionOf,
+  PATH_END_BYTES,
   PATH_SEEN,
   PATH_STATUS_BYTES,
+  PathEndMessage,
   type PathSeen,
   PathStatusMessage,
   spillOf,
   writeAnswer,
   writeChallenge,
+  writePathEnd,
   writePathStatus,
 } from "../../src/wire/control.ts";
 
@@ -98,6 +101,34 @@ test("any bytes are a path status at the one right length only, and never throw"
       expect(message.pathId).toBe(bytes[0]!);
       expect(message.heard).toBe(Buffer.from(bytes).readUInt32BE(4));
       expect(Object.keys(PATH_SEEN)).toContain(message.seen);
+    }),
+  );
+});
+
+test("a path end: path, whether it is noted, low halves of two packet numbers", () => {
+  const block = plainBlock(14);
+  block.bytes.fill(0xee);
+  expect(writePathEnd(block, 1, 255, true, 0x1_89ab_cdef, 0x2_0000_0007)).toBe(PATH_END_BYTES);
+  expect([...block.bytes]).toEqual([0xee, 255, 1, 0, 0, 0x89, 0xab, 0xcd, 0xef, 0, 0, 0, 7, 0xee]);
+});
+
+test("any bytes are a path end at the one right length only, and never throw", () => {
+  const message = new PathEndMessage();
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(8), (bytes, offset) => {
+      const block = plainBlock(offset + bytes.length);
+      block.bytes.set(bytes, offset);
+      const taken = message.read(block, offset, bytes.length);
+      expect(taken).toBe(bytes.length === PATH_END_BYTES);
+      if (!taken) return;
+      const { pathId, noted, ended, from } = message;
+      const read = Buffer.from(bytes);
+      expect({ pathId, noted, ended, from }).toEqual({
+        pathId: bytes[0]!,
+        noted: bytes[1] === 1,
+        ended: read.readUInt32BE(4),
+        from: read.readUInt32BE(8),
+      });
     }),
   );
 });
