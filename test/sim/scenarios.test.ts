@@ -513,7 +513,7 @@ describe("strangers", () => {
     const session = sessionOf(world.remote)!;
     expect(session.keys.closed).toBe(true);
     expect(world.remote.engine.portal.keysOf(session.keys.localIndex)).toBeUndefined();
-    world.runFor(KEEP - REJECT_AFTER);
+    world.runFor(KEEP - REJECT_AFTER + 10 * SECOND);
     expect(sessionOf(world.remote)).toBeUndefined();
   });
 });
