@@ -13,13 +13,19 @@ export function commandsOf(local: Local | null, log: Log, clock: () => number): 
   return {
     path: (body) => {
       if (local === null) return { problem: "a remote portal has no paths of its own: ask the local one" };
-      const command = body as PathCommand;
+      if (!isCommand(body)) return { problem: "that is no command" };
+      const command = body;
       const problem = perform(local, command, clock());
       if (problem !== null) return { problem };
       log.info(`by command: path ${command.action} ${command.name}${optionsOf(command)}`);
       return {};
     },
   };
+}
+
+function isCommand(body: unknown): body is PathCommand {
+  const { name, settings } = (body ?? {}) as Partial<PathCommand>;
+  return typeof name === "string" && typeof settings === "object" && settings !== null;
 }
 
 function perform({ paths }: Local, { action, name, settings }: PathCommand, now: number): string | null {

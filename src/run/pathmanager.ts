@@ -29,10 +29,11 @@ interface Asked {
   readonly by: "configuration" | "command";
 }
 
-/** What a command says of one interface, beside what was asked for it. */
+/** What a command says of an interface or of an entry, beside what was asked for it; of an interface it counts for more. */
 interface Said {
-  readonly state: "up" | "down";
-  /** In place of how the path was asked to be used. */
+  /** Null: nothing. */
+  readonly state: "up" | "down" | null;
+  /** In place of how the path was asked to be used; null likewise. */
   readonly use: PathUse | null;
 }
 
@@ -133,10 +134,10 @@ export class PathManager<Socket extends PathSocket> {
     const name = path.interface;
     if (!isGlob(name) && name === this.tunnel) return `${name} is the tunnel itself`;
     if (this.asked.some(({ path: { interface: other } }) => other === name)) {
-      const said = this.said.get(name);
-      if (said === undefined || said.state === "up")
+      if (this.said.get(name)?.state !== "down") {
         return `${name} is a path already: change it with "portal path set ${name}"`;
-      return `${name} is a path already, and was taken out: bring it back with "portal path up ${name}"`;
+      }
+      return `${name} is a path already, and held down: use it again with "portal path up ${name}"`;
     }
     // What this very name was told before no longer counts.
     this.said.delete(name);
@@ -162,9 +163,7 @@ export class PathManager<Socket extends PathSocket> {
   setState(now: number, name: string, state: "up" | "down"): string | null {
     const asked = this.askedFor(name);
     if (asked === null) return this.unknown(name);
-    const use = this.said.get(name)?.use ?? null;
-    if (state === "up" && use === null) this.said.delete(name);
-    else this.said.set(name, { state, use });
+    this.said.set(name, { state, use: this.said.get(name)?.use ?? null });
     this.settleAll(now);
     this.tellOfNone();
     return null;
@@ -174,10 +173,9 @@ export class PathManager<Socket extends PathSocket> {
   setUse(now: number, name: string, change: (use: PathUse) => PathUse | string): string | null {
     const asked = this.askedFor(name);
     if (asked === null) return this.unknown(name);
-    const said = this.said.get(name);
-    const use = change(said?.use ?? useOf(asked.path));
+    const use = change(this.wanted(name, asked).use);
     if (typeof use === "string") return use;
-    this.said.set(name, { state: said?.state ?? "up", use });
+    this.said.set(name, { state: this.said.get(name)?.state ?? null, use });
     this.settleAll(now);
     return null;
   }
@@ -187,11 +185,12 @@ export class PathManager<Socket extends PathSocket> {
     const rows = this.asked.map(({ path, by }): AskedReport => {
       const paths = [...this.ways.keys()].filter((name) => this.askedFor(name)?.path === path);
       const state = this.said.get(path.interface)?.state === "down" ? "down" : "up";
-      return { interface: path.interface, exclude: [...path.exclude], by, state, paths };
+      const why = state === "down" || paths.length > 0 ? null : this.whyNone(path.interface);
+      return { interface: path.interface, exclude: [...path.exclude], by, state, paths, why };
     });
     for (const [name, { state }] of this.said) {
-      if (state === "up" || rows.some((row) => row.interface === name)) continue;
-      rows.push({ interface: name, exclude: [], by: "command", state: "down", paths: [] });
+      if (state !== "down" || rows.some((row) => row.interface === name)) continue;
+      rows.push({ interface: name, exclude: [], by: "command", state: "down", paths: [], why: null });
     }
     return rows;
   }
@@ -206,6 +205,13 @@ export class PathManager<Socket extends PathSocket> {
     return this.asked.find(({ path }) => means(path, name)) ?? null;
   }
 
+  /** What becomes of an entry for an interface, with all that commands have said. */
+  private wanted(name: string, { path }: Asked): { state: "up" | "down"; use: PathUse } {
+    const own = this.said.get(name);
+    const entry = this.said.get(path.interface);
+    return { state: own?.state ?? entry?.state ?? "up", use: own?.use ?? entry?.use ?? useOf(path) };
+  }
+
   private settleAll(now: number): void {
     for (const name of new Set([...this.ways.keys(), ...this.interfaces.keys()])) this.settle(now, name);
   }
@@ -213,16 +219,15 @@ export class PathManager<Socket extends PathSocket> {
   /** Makes, changes or ends the path of an interface, as it should be. */
   private settle(now: number, name: string): void {
     const asked = this.askedFor(name);
-    const said = this.said.get(name);
     const way = this.ways.get(name);
     const there = this.interfaces.get(name);
-    if (asked === null || there === undefined || (said !== undefined && said.state !== "up")) {
+    const wanted = asked === null ? null : this.wanted(name, asked);
+    if (wanted === null || there === undefined || wanted.state === "down") {
       this.problems.delete(name);
-      const held = asked !== null && said?.state === "down";
-      this.end(now, name, held ? "held down by command" : "it is not asked for any more");
+      this.end(now, name, wanted === null ? "it is not asked for any more" : "held down by command");
       return;
     }
-    const use = said?.use ?? useOf(asked.path);
+    const { use } = wanted;
     if (way === undefined) this.begin(now, name, use, there.state);
     else if (!sameUse(way.path.use, use)) this.engine.changePath(now, way.path, use);
   }
@@ -255,6 +260,12 @@ export class PathManager<Socket extends PathSocket> {
     this.log.info(`path ${name} removed: ${reason}`);
   }
 
+  private whyNone(name: string): string {
+    if (this.remotes.length === 0) return "waits for the remote's address";
+    const problem = this.problems.get(name);
+    return problem === undefined ? "waits for its interface" : `is refused: ${problem.message}`;
+  }
+
   /** Says once that there is no path, and what would be one. */
   private tellOfNone(): void {
     if (this.ways.size > 0) {
@@ -263,8 +274,11 @@ export class PathManager<Socket extends PathSocket> {
     }
     if (this.toldOfNone || this.remotes.length === 0 || this.problems.size > 0) return;
     this.toldOfNone = true;
-    const names = this.asked.map(({ path }) => path.interface).join(", ");
-    this.log.warn(names === "" ? "no path is asked for" : `no path: waiting for an interface ${names}`);
+    const waiting = this.report().filter(({ state }) => state === "up");
+    const names = waiting.map((row) => row.interface).join(", ");
+    this.log.warn(
+      names === "" ? "no path: each is removed or held down" : `no path: waiting for an interface ${names}`,
+    );
   }
 
   private unknown(name: string): string {

@@ -69,6 +69,8 @@ export interface AskedReport {
   state: "up" | "down";
   /** The interfaces that are paths by it now. */
   paths: string[];
+  /** What it does without any, in words; null when it has some, or is held down. */
+  why: string | null;
 }
 
 /** What `portal path` asks for. */

@@ -58,12 +58,12 @@ export function renderStatus(report: StatusReport): string {
 }
 
 /** What is asked for and is not, or not by the configuration; of the rest the session's paths say enough. */
-function askedLine({ interface: name, exclude, by, state, paths }: AskedReport): string[] {
+function askedLine({ interface: name, exclude, by, state, why }: AskedReport): string[] {
   const without = exclude.length > 0 ? ` without ${exclude.join(", ")}` : "";
   const until = "until portal reload or a restart";
   if (state === "down") return [`path ${name}${without} is held down by command, ${until}`];
   const command = by === "command" ? `; added by command, ${until}` : "";
-  if (paths.length === 0) return [`path ${name}${without} waits for its interface${command}`];
+  if (why !== null) return [`path ${name}${without} ${why}${command}`];
   return by === "command" ? [`path ${name}${without} was added by command, ${until}`] : [];
 }
 

@@ -118,6 +118,17 @@ test("says once that there is none, and again when the last is gone", () => {
   expect(log.filter((line) => line === waiting).length).toBe(2);
 });
 
+test("says of each that has no path why that is", () => {
+  configure("eth0", "wwan*", "wlan0");
+  interfaces("eth0", "wlan0");
+  const whys = () => paths.report().map(({ why }) => why);
+  expect(whys()).toEqual(Array(3).fill("waits for the remote's address"));
+  paths.setState(0, "wlan0", "down");
+  refusal = "no";
+  paths.setRemotes(0, [HERE]);
+  expect(whys()).toEqual(["is refused: no", "waits for its interface", null]);
+});
+
 test("another address of the remote makes the paths anew, another order of addresses does not", () => {
   configure("eth0");
   interfaces("eth0");
@@ -166,9 +177,9 @@ test("commands last until the next configuration", () => {
   expect(names()).toEqual(["eth0", "wwan1"]);
   expect(live.get("wwan1")!.use.metric).toBe(9);
   expect(paths.report()).toEqual([
-    { interface: "wwan*", exclude: [], by: "configuration", state: "up", paths: ["wwan1"] },
-    { interface: "eth0", exclude: [], by: "command", state: "up", paths: ["eth0"] },
-    { interface: "wwan0", exclude: [], by: "command", state: "down", paths: [] },
+    { interface: "wwan*", exclude: [], by: "configuration", state: "up", paths: ["wwan1"], why: null },
+    { interface: "eth0", exclude: [], by: "command", state: "up", paths: ["eth0"], why: null },
+    { interface: "wwan0", exclude: [], by: "command", state: "down", paths: [], why: null },
   ]);
   // Held down, whatever its interface does.
   paths.onInterface(0, { name: "wwan0", state: "missing", outward: true });
@@ -178,6 +189,26 @@ test("commands last until the next configuration", () => {
   expect(names()).toEqual(["wwan0", "wwan1"]);
   expect(live.get("wwan1")!.use.metric).toBe(0);
   expect(open).toBe(2);
+});
+
+test("what is said of a pattern holds for its interfaces, unless something else is said of one", () => {
+  configure("wwan*");
+  interfaces("wwan0", "wwan1");
+  paths.setRemotes(0, [HERE]);
+  expect(paths.setUse(0, "wwan*", (use) => ({ ...use, metric: 6 }))).toBe(null);
+  expect(paths.setUse(0, "wwan1", (use) => ({ ...use, spill: true }))).toBe(null);
+  const uses = () => [...live.values()].map(({ use: { metric, spill } }) => [metric, spill]);
+  expect(uses()).toEqual([
+    [6, false],
+    [6, true],
+  ]);
+  expect(paths.setState(0, "wwan*", "down")).toBe(null);
+  expect(names()).toEqual([]);
+  expect(log.at(-1)).toBe("warn no path: each is removed or held down");
+  expect(paths.setState(0, "wwan0", "up")).toBe(null);
+  expect(names()).toEqual(["wwan0"]);
+  expect(paths.remove(0, "wwan*")).toBe(null);
+  expect([names(), open]).toEqual([[], 0]);
 });
 
 test("down and up keep what was set, remove does not", () => {
@@ -208,6 +239,10 @@ test("what cannot be done is said", () => {
   expect(paths.setUse(0, "wlan0", (use) => use)).toBe(none);
   expect(paths.add(0, pathOf({ interface: "eth0" }) as PathConfig)).toBe(
     'eth0 is a path already: change it with "portal path set eth0"',
+  );
+  paths.setState(0, "eth0", "down");
+  expect(paths.add(0, pathOf({ interface: "eth0" }) as PathConfig)).toBe(
+    'eth0 is a path already, and held down: use it again with "portal path up eth0"',
   );
   expect(paths.add(0, pathOf({ interface: "portal0" }) as PathConfig)).toBe("portal0 is the tunnel itself");
   expect(paths.setUse(0, "eth0", () => "no such thing")).toBe("no such thing");

@@ -77,12 +77,13 @@ describe("the table", () => {
   });
 
   test("says what is asked for and is not, and what commands have changed", () => {
+    const waits = "waits for its interface";
     const asked = [
-      { interface: "eth0", exclude: [], by: "configuration", state: "up", paths: ["eth0"] },
-      { interface: "wwan*", exclude: ["wwan9"], by: "configuration", state: "up", paths: [] },
-      { interface: "wlan0", exclude: [], by: "command", state: "up", paths: [] },
-      { interface: "usb0", exclude: [], by: "command", state: "up", paths: ["usb0"] },
-      { interface: "wwan0", exclude: [], by: "command", state: "down", paths: [] },
+      { interface: "eth0", exclude: [], by: "configuration", state: "up", paths: ["eth0"], why: null },
+      { interface: "wwan*", exclude: ["wwan9"], by: "configuration", state: "up", paths: [], why: waits },
+      { interface: "wlan0", exclude: [], by: "command", state: "up", paths: [], why: waits },
+      { interface: "usb0", exclude: [], by: "command", state: "up", paths: ["usb0"], why: null },
+      { interface: "wwan0", exclude: [], by: "command", state: "down", paths: [], why: null },
     ] as const;
     const report = reportOf({
       asked: asked.map((each) => ({ ...each, exclude: [...each.exclude], paths: [...each.paths] })),
