@@ -1,5 +1,6 @@
 /** What only a local portal has beside its engine: its paths, the interfaces they hang on, and the remote's addresses. */
 import type { LocalConfig } from "../config/config.ts";
+import type { InterfaceNews } from "../share/io.ts";
 import type { Interfaces } from "../sys/interfaces.ts";
 import type { UdpSocket } from "../sys/udp.ts";
 import type { Engine } from "./engine.ts";
@@ -15,10 +16,10 @@ export class Local implements Sockets {
   readonly resolver: Resolver;
   readonly interfaces: Interfaces;
   private readonly engine: Engine;
+  private readonly clock: () => number;
 
-  /** Begins with what there is, be it nothing. Throws a `StartFailure` when portal is not permitted to have paths. */
+  /** `clock`: microseconds. Nothing happens before `begin`. */
   constructor(
-    now: number,
     config: LocalConfig,
     engine: Engine,
     log: Log,
@@ -26,6 +27,7 @@ export class Local implements Sockets {
     opened: { close(): void }[],
   ) {
     this.engine = engine;
+    this.clock = clock;
     let warned = false;
     const open = (name: string, remotes: Parameters<typeof openPathSocket>[1]): UdpSocket => {
       const { offloads } = config.tunnel;
@@ -35,16 +37,20 @@ export class Local implements Sockets {
       return socket;
     };
     this.paths = new PathManager(engine, config.tunnel.interface, open, log);
-    this.paths.configure(now, config.paths);
+    this.paths.configure(clock(), config.paths);
     this.interfaces = watchInterfaces(opened);
-    this.interfaces.readFirst((news) => this.paths.onInterface(now, news));
     this.resolver = new Resolver(config.remote.host, config.remote.port, log, (endpoints) => {
       this.paths.setRemotes(clock(), endpoints);
     });
+    opened.push({ close: () => this.close() });
+  }
+
+  /** Begins with what there is, be it nothing. Throws a `StartFailure` when portal is not permitted to have paths. */
+  begin(): void {
+    this.onInterfaces(this.clock(), true);
     this.resolver.ask();
     const denied = this.paths.faults.find((fault) => fault instanceof StartFailure);
     if (denied !== undefined) throw denied;
-    opened.push({ close: () => this.close() });
   }
 
   get sockets(): UdpSocket[] {
@@ -55,8 +61,11 @@ export class Local implements Sockets {
     return this.paths.version;
   }
 
-  onInterfaces(now: number): void {
-    this.interfaces.read((news) => this.paths.onInterface(now, news));
+  /** `first`: waits for the list of them all. */
+  onInterfaces(now: number, first = false): void {
+    const tell = (news: InterfaceNews) => this.paths.onInterface(now, news);
+    if (first) this.interfaces.readFirst(tell);
+    else this.interfaces.read(tell);
     // A name server may be in reach now.
     if (this.resolver.waits) this.resolver.hurry(now);
   }

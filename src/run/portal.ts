@@ -73,7 +73,7 @@ async function run(
   const tun = openTun(config.tunnel, log, opened);
   const engine = new Engine({ environment, statics, role: config.role, peers: peersOf(config), tun });
   engine.portal.keep = config.tunnel.keepSeconds * SECOND;
-  const local = config.role === "local" ? new Local(micros(), config, engine, log, micros, opened) : null;
+  const local = config.role === "local" ? new Local(config, engine, log, micros, opened) : null;
   const sockets: Sockets = local ?? { sockets: listeners, version: 0 };
   const reporter = new Reporter(
     engine,
@@ -86,6 +86,7 @@ async function run(
   const commands = { ...commandsOf(local, log, micros), reload: () => reloader.reload() };
   const control = serveControl(config.controlSocket, () => reporter.report(micros()), commands);
   opened.push({ close: () => control.stop() });
+  local?.begin();
 
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
