@@ -1,5 +1,6 @@
 /** Interfaces come and go under a local portal, and change: paths follow, flows live on, nothing leaks. */
 import { expect } from "bun:test";
+import { endpointRoute } from "../../src/lab/namespaces.ts";
 import { SIDES } from "../../src/lab/portals.ts";
 import { seededRandom } from "../../src/lab/random.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
@@ -88,6 +89,14 @@ scenario(
     expect(await idle()).toStartWith("10.20.1.77:");
     // It had never failed.
     expect((await pathsOf(lab, "local"))[1]).toMatchObject({ status: "up", reason: "answered" });
+    // Without any address it is left: the kernel takes the remote for a neighbour that does not answer. With one it is back.
+    await lab.ip("local", ["addr flush dev path1"]);
+    await lab.waitFor("the path to be left", SOON, async () => {
+      return (await pathsOf(lab, "local"))[1]!.status !== "up";
+    });
+    await lab.ip("local", ["addr add 10.20.1.78/24 dev path1", endpointRoute(1, "path1", 4)]);
+    await lab.waitFor("the path to be back", SOON, () => settled(lab, 2));
+    expect(await idle()).toStartWith("10.20.1.78:");
   },
 );
 

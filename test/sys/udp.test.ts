@@ -1,7 +1,7 @@
 /** UDP sockets on a real kernel, over the loopback interface. */
 import { expect, test } from "bun:test";
 import { nativeBlock } from "../../src/sys/memory.ts";
-import { UdpSocket } from "../../src/sys/udp.ts";
+import { endpointOf, UdpSocket } from "../../src/sys/udp.ts";
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
@@ -22,5 +22,35 @@ test("an empty datagram hides none behind it", async () => {
   } finally {
     socket.close();
     sender.close();
+  }
+});
+
+test("a connected socket is made anew only when its own address is no longer the right one, and keeps its port", async () => {
+  const heard: string[] = [];
+  const peer = await Bun.udpSocket({
+    hostname: "127.0.0.1",
+    socket: { data: (_, bytes, port, address) => void heard.push(`${address} ${port} ${bytes.toString()}`) },
+  });
+  const socket = new UdpSocket({ ipv6: false });
+  const text = nativeBlock(1);
+  text.bytes[0] = 0x61;
+  const say = async () => {
+    const before = heard.length;
+    expect(socket.send(text, 0, 1, 1, null)).toBe("sent");
+    while (heard.length === before) await Bun.sleep(1);
+    return heard.at(-1);
+  };
+  try {
+    expect(socket.refresh(true)).toBe("same");
+    socket.connect(endpointOf(LOOPBACK, peer.port));
+    const first = await say();
+    expect(first).toStartWith("127.0.0.1 ");
+    expect(socket.refresh(true)).toBe("same");
+    expect(await say()).toBe(first);
+    expect(socket.refresh(false)).toBe("moved");
+    expect(await say()).toBe(first);
+  } finally {
+    socket.close();
+    peer.close();
   }
 });
