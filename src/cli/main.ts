@@ -29,6 +29,11 @@ interface Lazy {
 const COMMANDS: Readonly<Record<string, Command>> = { check, status, keygen, pubkey };
 
 const LAZY: Readonly<Record<string, Lazy>> = {
+  service: {
+    description: "Print or install what runs portal at boot",
+    hidden: false,
+    load: () => import("./service.ts").then((module) => module.service),
+  },
   demo: {
     description: "Show one TCP flow over several paths, in a laboratory on this machine",
     hidden: false,

@@ -26,6 +26,7 @@ import {
   watchInterfaces,
 } from "./open.ts";
 import { base64, Reporter } from "./report.ts";
+import { openManager, Supervision } from "./supervision.ts";
 
 /** Runs until SIGTERM or SIGINT. The process's exit code: 0, or why it could not start. */
 export async function runPortal(config: Config, log: Log): Promise<number> {
@@ -88,6 +89,9 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   const reporter = new Reporter(engine, factsOf(config, statics, tun, sockets, environment), micros());
   const control = serveControl(config.controlSocket, () => reporter.report(micros()));
   opened.push({ close: () => control.stop() });
+  const manager = openManager(process.env.NOTIFY_SOCKET, log);
+  if (manager !== null) opened.push(manager);
+  const supervision = new Supervision(manager);
 
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
@@ -101,6 +105,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
+      supervision.onTick(engine.portal, config.role);
       if (segments && !canSegment(sockets)) {
         segments = false;
         log.warn(NO_SEGMENTATION);
@@ -108,6 +113,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
       reconnect(engine, sockets);
     },
   });
+  supervision.stopping();
   engine.close(micros());
   if (!asked) {
     log.error(`the interface ${tun.name} was deleted: start portal again`);
