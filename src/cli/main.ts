@@ -29,6 +29,11 @@ interface Lazy {
 const COMMANDS: Readonly<Record<string, Command>> = { check, status, keygen, pubkey };
 
 const LAZY: Readonly<Record<string, Lazy>> = {
+  doctor: {
+    description: "Find out what keeps portal from working well here, and what to do",
+    hidden: false,
+    load: () => import("./doctor.ts").then((module) => module.doctor),
+  },
   service: {
     description: "Print or install what runs portal at boot",
     hidden: false,

@@ -46,7 +46,7 @@ const ADDRESS_BYTES = 8;
 const ROUTE_BYTES = 12;
 const BUFFER_BYTES = 1 << 17;
 
-export interface LinkEntry {
+export interface InterfaceEntry {
   readonly index: number;
   readonly name: string;
   readonly up: boolean;
@@ -85,7 +85,7 @@ export interface Way {
   readonly mtu: number;
 }
 
-export function listLinks(): LinkEntry[] {
+export function listInterfaces(): InterfaceEntry[] {
   return ask(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(LINK_BYTES)).flatMap((message) => {
     const { view } = message;
     const name = message.attribute(LINK_BYTES, IFLA_IFNAME);
