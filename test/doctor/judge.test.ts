@@ -329,6 +329,14 @@ test("a path through a VPN is told of, and no fault", () => {
   expect(told.message).toBe("none takes the paths' packets; path wg0 goes through one (wireguard)");
 });
 
+test("a filter that drops answers is the one reason why there are none", () => {
+  const blind = pathFacts("wwan0", { rpFilter: { all: 1, own: 0 }, exchange: silent });
+  const findings = wrong(localFacts({ paths: [pathFacts("eth0"), blind] }));
+  expect(findings.map(({ message }) => message)).toEqual([
+    "net.ipv4.conf.all.rp_filter is 1: answers that come in by this interface are dropped",
+  ]);
+});
+
 test("a loose filter of the interface is stronger than a strict one of all", () => {
   expect(
     wrong(localFacts({ paths: [pathFacts("eth0"), pathFacts("wwan0", { rpFilter: { all: 1, own: 2 } })] })),

@@ -9,7 +9,7 @@ export function judgeRemote({ remote, paths, status, ownPublicKey }: Facts): Fin
     const advice = "check [remote] endpoint and this machine's name servers, or write the address itself";
     return [fault(subject, `${remote.host} has no address: ${remote.problem}`, advice)];
   }
-  const findings = [ok(subject, `${remote.host} is ${remote.addresses.join(", ")}`)];
+  const findings = [ok(subject, `its address is ${remote.addresses.join(" or ")}`)];
   const tried = paths.filter((path) => path.exchange !== null);
   const silent = tried.length > 0 && tried.every((path) => path.exchange!.outcome === "silent");
   const connecting = status?.sessions.every((session) => session.status !== "up") ?? false;

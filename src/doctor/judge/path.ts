@@ -13,11 +13,11 @@ export function judgePath(facts: Facts, path: PathFacts): Finding[] {
   const subject = `path ${path.interface}`;
   const broken = judgeDevice(subject, facts, path);
   if (broken !== null) return [broken];
-  return [
-    ...judgeFilter(subject, facts, path),
-    ...judgeAnswer(subject, facts, path),
-    ...judgeMtu(subject, facts, path),
-  ];
+  const filter = judgeFilter(subject, facts, path);
+  // A filter that drops answers is why there are none.
+  const explained = path.exchange?.outcome === "silent" && filter.some(({ level }) => level === "fault");
+  const answer = explained ? [] : judgeAnswer(subject, facts, path);
+  return [...filter, ...answer, ...judgeMtu(subject, facts, path)];
 }
 
 /** What keeps the path from even sending; null when nothing does. */
