@@ -45,30 +45,23 @@ function judgeDevice(subject: string, { remote }: Facts, path: PathFacts): Findi
 }
 
 /** A strict filter drops what comes in by an interface that would not be the way back. */
-function judgeFilter(subject: string, { paths }: Facts, path: PathFacts): Finding[] {
+function judgeFilter(subject: string, { paths, status }: Facts, path: PathFacts): Finding[] {
   const { rpFilter, preferred } = path;
   if (rpFilter === null || Math.max(rpFilter.all, rpFilter.own) !== STRICT) return [];
   const where = rpFilter.all === STRICT ? "all" : path.interface;
   const advice =
     "run: sysctl -w net.ipv4.conf.all.rp_filter=2 (and write it into /etc/sysctl.d/portal.conf for the next boot)";
   const message = `net.ipv4.conf.${where}.rp_filter is 1`;
-  if (!preferred)
+  const heard = path.exchange?.outcome === "answered" || reportOf(path, status)?.status === "up";
+  if (!preferred && !heard)
     return [fault(subject, `${message}: answers that come in by this interface are dropped`, advice)];
-  if (paths.length === 1) return [];
-  const later = `${message}: once another interface is the preferred one, answers by this one are dropped`;
+  if (preferred && paths.length === 1) return [];
+  const later = `${message}: answers by this interface are dropped when another one is preferred`;
   return [warning(subject, later, advice)];
 }
 
 function judgeAnswer(subject: string, facts: Facts, path: PathFacts): Finding[] {
-  if (facts.status !== null) {
-    const reports = facts.status.sessions.flatMap((session) => session.paths);
-    return [
-      judgeReport(
-        subject,
-        reports.find(({ name }) => name === path.interface),
-      ),
-    ];
-  }
+  if (facts.status !== null) return [judgeReport(subject, reportOf(path, facts.status))];
   const { exchange, ping } = path;
   if (exchange === null) return [];
   const where = `port ${facts.remote!.port}`;
@@ -122,6 +115,11 @@ function judgeSilence(subject: string, { paths, remote }: Facts, pinged: boolean
       ? "see: remote"
       : "see: remote; if pings are answered elsewhere, look at this interface's connection",
   );
+}
+
+function reportOf(path: PathFacts, status: Facts["status"]): PathReport | undefined {
+  const reports = status?.sessions.flatMap((session) => session.paths) ?? [];
+  return reports.find(({ name }) => name === path.interface);
 }
 
 /** How a path stands in the portal that runs. */
