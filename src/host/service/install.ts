@@ -72,7 +72,7 @@ export function remove(kind: Kind, plan: ServicePlan, files: readonly string[], 
     chownSync(path, 0, 0);
     tell(`gave ${path} back to root`);
   }
-  tell(`the account ${account.name} stays; nothing else using it, userdel ${account.name} removes it`);
+  tell(`the account ${account.name} stays: userdel ${account.name} removes it if nothing else uses it`);
 }
 
 function refuseFleeting({ command, toml }: ServicePlan): void {

@@ -38,9 +38,12 @@ export const SERVICES: Readonly<Record<Kind, ServiceKind>> = {
     suffix: "",
     mode: 0o755,
     text: openrcScript,
-    tools: [],
+    tools: [
+      ["setpriv", "util-linux"],
+      ["logger", "bsdutils"],
+    ],
     enable: (name) => `rc-update add ${name} default && rc-service ${name} start`,
-    disable: (name) => `rc-service ${name} stop; rc-update delete ${name}`,
+    disable: (name) => `rc-service ${name} stop; rc-update -a delete ${name}`,
     enabled: (name) => `/etc/runlevels/*/${name}`,
   },
   cron: {

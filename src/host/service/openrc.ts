@@ -1,28 +1,19 @@
 /** The service as an OpenRC script (openrc-run(8), supervise-daemon(8)). Pure. */
-import {
-  argumentsOf,
-  capabilitiesOf,
-  isBelowRun,
-  ownLine,
-  RESTART_SECONDS,
-  type ServicePlan,
-  shellWord,
-} from "./plan.ts";
+import { isBelowRun, ownLine, RESTART_SECONDS, type ServicePlan, shellWord } from "./plan.ts";
+import { startWords } from "./setpriv.ts";
 
 export function openrcScript(plan: ServicePlan): string {
-  const [program, ...rest] = argumentsOf(plan);
-  const capabilities = capabilitiesOf(plan).map((name) => `^cap_${name}`);
+  // OpenRC's own "capabilities" is not there where it was built without (Debian, Devuan).
+  const [program, ...rest] = startWords(plan).split(" ");
   const directory = plan.socketDirectory;
   const owner = `${plan.user}:${plan.group}`;
   return `#!/sbin/openrc-run
 ${ownLine("openrc", plan)}
 description="portal: several Internet connections as one"
 supervisor=supervise-daemon
-command=${shellWord(program!)}
-command_args=${quoted(rest)}
-command_user=${shellWord(owner)}
-# Of OpenRC 0.45 and later.
-capabilities="${capabilities.join(",")}"
+command=/usr/bin/${program}
+# Read twice, as a shell does.
+command_args=${shellWord(rest.join(" "))}
 respawn_delay=${RESTART_SECONDS}
 respawn_max=0
 output_logger="logger -t ${plan.name}"
@@ -30,8 +21,7 @@ error_logger="logger -t ${plan.name}"
 extra_started_commands="reload"
 
 depend() {
-	need localmount
-	after net dns logger
+	after localmount net dns logger
 }
 ${
   isBelowRun(directory)
@@ -48,9 +38,4 @@ reload() {
 	eend $?
 }
 `;
-}
-
-/** OpenRC reads the words again, as a shell does. */
-function quoted(words: readonly string[]): string {
-  return shellWord(words.map(shellWord).join(" "));
 }

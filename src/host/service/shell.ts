@@ -1,17 +1,8 @@
 /**
- * The service where a shell keeps it running: a line for cron (crontab(5)) and an init script of System V (LSB 5.0). Both
- * take rights away by setpriv(1) of util-linux, and start portal in an environment of nothing but a PATH. Pure.
+ * The service where a shell keeps it running: a line for cron (crontab(5)) and an init script of System V (LSB 5.0). Pure.
  */
-import {
-  argumentsOf,
-  capabilitiesOf,
-  FINAL_CODES,
-  isBelowRun,
-  ownLine,
-  RESTART_SECONDS,
-  type ServicePlan,
-  shellWord,
-} from "./plan.ts";
+import { FINAL_CODES, isBelowRun, ownLine, RESTART_SECONDS, type ServicePlan, shellWord } from "./plan.ts";
+import { startWords } from "./setpriv.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -129,22 +120,6 @@ status)
 	;;
 esac
 `;
-}
-
-/** A portal with the rights it needs and no others; it ends with the shell that started it. */
-function startWords(plan: ServicePlan): string {
-  const capabilities = capabilitiesOf(plan).map((name) => `+${name}`);
-  const few = ["-all", ...capabilities].join(",");
-  const setpriv = [
-    "setpriv",
-    ...(plan.user === "root" ? [] : [`--reuid=${plan.user}`, `--regid=${plan.group}`, "--init-groups"]),
-    `--inh-caps=${few}`,
-    `--ambient-caps=${few}`,
-    `--bounding-set=${few}`,
-    "--no-new-privs",
-    "--pdeathsig=TERM",
-  ];
-  return ["env", "-i", 'PATH="$PATH"', ...setpriv, ...argumentsOf(plan).map(shellWord)].join(" ");
 }
 
 function makeRunDirectory({ socketDirectory, user, group }: ServicePlan): string[] {
