@@ -21,6 +21,9 @@ const LOW_PORTS = 1024;
 /** The account a service runs as, unless told otherwise. */
 const USER = "portal";
 
+/** useradd(8). */
+const ACCOUNT = /^[A-Za-z_][\w-]{0,31}$/;
+
 const args = {
   toml: { type: "string", valueHint: "FILE", description: "configuration it runs with; else as for running" },
   user: { type: "string", valueHint: "NAME", default: USER, description: "account it runs as" },
@@ -35,6 +38,7 @@ function commandOf(kind: Kind) {
     run: ({ args: { toml, user, install: wantsInstall, remove: wantsRemove } }) => {
       if (wantsInstall && wantsRemove)
         throw usage(`"portal service ${kind}" takes --install or --remove: leave one out`);
+      if (!ACCOUNT.test(user)) throw usage(`${JSON.stringify(user)} cannot be the name of an account`);
       const file = findConfig(toml);
       try {
         if (wantsRemove) {
@@ -73,7 +77,7 @@ function planOf(file: string, config: Config | null, user: string): ServicePlan 
     socketDirectory: dirname(config?.controlSocket ?? "/run/portal/any"),
     lowPort: config?.role === "remote" && config.listen.port < LOW_PORTS,
   };
-  const odd = [...plan.command, toml, plan.socketDirectory, user].find((word) => /\p{Cc}/u.test(word));
+  const odd = [...plan.command, toml, plan.socketDirectory].find((word) => /\p{Cc}/u.test(word));
   if (odd !== undefined)
     throw new Refusal(`${JSON.stringify(odd)} has a control character: no service file may hold it`);
   return plan;

@@ -38,6 +38,13 @@ export interface Asker {
 
 /** One outcome for each device. */
 export function exchangeBy(devices: readonly string[], remote: Endpoint, asker: Asker): Exchange[] {
+  const { crypto, statics, config } = asker;
+  if (crypto.sharedSecret(statics.privateKey, config.remote.publicKey) === null) {
+    return devices.map(() => ({
+      outcome: "unsent",
+      problem: "[remote] public_key belongs to no private key",
+    }));
+  }
   const attempts = devices.map((device) => new Attempt(device, remote, asker));
   const open = attempts.filter((attempt) => attempt.socket !== null);
   const poller = new Poller(open.length);

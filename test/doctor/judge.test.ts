@@ -274,7 +274,7 @@ const PATHS: PathRow[] = [
     name: "a firewall of ours",
     over: { exchange: { outcome: "unsent", problem: "EPERM" } },
     level: "fault",
-    message: "does not send there: EPERM",
+    message: "nothing can be sent by it: EPERM",
     advice: "firewall",
   },
   {

@@ -88,8 +88,8 @@ function judgeAnswer(subject: string, facts: Facts, path: PathFacts): Finding[] 
       return [
         fault(
           subject,
-          `the kernel does not send there: ${exchange.problem}`,
-          "look at this machine's firewall and routes",
+          `nothing can be sent by it: ${exchange.problem}`,
+          "look at [remote] in the configuration, and at this machine's firewall and routes",
         ),
       ];
     case "silent":
@@ -155,6 +155,10 @@ function judgeMtu(subject: string, { tunnel, remote }: Facts, path: PathFacts): 
   }
   const message = `its MTU is ${measured}, and datagrams have up to ${needed} bytes: they are fragmented, which is slow and often lossy`;
   return [
-    warning(subject, message, `set [tunnel] mtu = ${Math.max(576, measured - overhead)} on both portals`),
+    warning(
+      subject,
+      message,
+      `set [tunnel] mtu = ${Math.max(tunnel.ipv6 ? 1280 : 576, measured - overhead)} on both portals`,
+    ),
   ];
 }

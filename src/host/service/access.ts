@@ -1,6 +1,6 @@
 /**
- * Whether an account may read a file, as its mode and those of the directories above say (path_resolution(7)). Access
- * control lists are not looked at.
+ * Whether an account may read a file, as its mode and those of the directories above say (path_resolution(7)), also of
+ * root, who as a service has no right to pass over them. Access control lists are not looked at.
  */
 import { lstatSync, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -36,7 +36,6 @@ export function mayRun(path: string, account: Account): boolean {
 }
 
 function permits(path: string, account: Account, bit: number): boolean {
-  if (account.uid === 0) return true;
   const { mode, uid, gid } = statSync(path);
   if (uid === account.uid) return (mode & (bit << 6)) !== 0;
   if (account.gids.includes(gid)) return (mode & (bit << 3)) !== 0;

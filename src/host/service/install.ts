@@ -46,7 +46,9 @@ export function install(kind: Kind, plan: ServicePlan, files: readonly string[],
   const account = findAccount(plan.user) ?? makeAccountAndTell(plan.user, tell);
   letRead(account, plan, files, tell);
   const text = service.text({ ...plan, group: account.group });
-  write(file, text, service.mode, tell);
+  const replaced = write(file, text, service.mode, tell);
+  const renew = service.renew(plan.name);
+  if (replaced && renew !== null) tell(`where it runs already, start it anew with: ${renew}`);
   const enable = service.enable(plan.name);
   tell(enable === null ? "portal starts at the next boot" : `start it now and at every boot with: ${enable}`);
 }
@@ -120,14 +122,16 @@ function letRead(account: Account, plan: ServicePlan, files: readonly string[], 
   }
 }
 
-function write(file: string, text: string, mode: number, tell: Tell): void {
+/** True when another file was there. */
+function write(file: string, text: string, mode: number, tell: Tell): boolean {
   const before = existsSync(file) ? readFileSync(file, "utf8") : null;
   if (before === text) {
     tell(`${file} is as it should be`);
-    return;
+    return false;
   }
   const fresh = `${file}.portal-new`;
   writeFileSync(fresh, text, { mode });
   renameSync(fresh, file);
   tell(before === null ? `wrote ${file}` : `replaced ${file}, which was of portal's making`);
+  return before !== null;
 }

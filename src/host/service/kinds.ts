@@ -14,7 +14,9 @@ export interface ServiceKind {
   readonly tools: readonly (readonly [program: string, debianPackage: string])[];
   /** What the owner runs to have it started now and at every boot. Null: nothing, the next boot starts it. */
   readonly enable: (name: string) => string | null;
-  /** The reverse, before the file goes. Null: nothing. */
+  /** What makes a service that runs already take a new file. Null: nothing. */
+  readonly renew: (name: string) => string | null;
+  /** The reverse of `enable`, before the file goes. Null: nothing. */
   readonly disable: (name: string) => string | null;
   /** Where a file or symbolic link shows that it is enabled: a pattern of paths. */
   readonly enabled: (name: string) => string | null;
@@ -29,6 +31,7 @@ export const SERVICES: Readonly<Record<Kind, ServiceKind>> = {
     text: systemdUnit,
     tools: [],
     enable: (name) => `systemctl enable --now ${name}`,
+    renew: (name) => `systemctl daemon-reload && systemctl restart ${name}`,
     disable: (name) => `systemctl disable --now ${name}`,
     enabled: (name) => `/etc/systemd/system/*.target.wants/${name}.service`,
   },
@@ -43,6 +46,7 @@ export const SERVICES: Readonly<Record<Kind, ServiceKind>> = {
       ["logger", "bsdutils"],
     ],
     enable: (name) => `rc-update add ${name} default && rc-service ${name} start`,
+    renew: (name) => `rc-service ${name} restart`,
     disable: (name) => `rc-service ${name} stop; rc-update -a delete ${name}`,
     enabled: (name) => `/etc/runlevels/*/${name}`,
   },
@@ -57,6 +61,7 @@ export const SERVICES: Readonly<Record<Kind, ServiceKind>> = {
       ["logger", "bsdutils"],
     ],
     enable: () => null,
+    renew: () => null,
     disable: () => null,
     enabled: () => null,
   },
@@ -71,6 +76,7 @@ export const SERVICES: Readonly<Record<Kind, ServiceKind>> = {
       ["logger", "bsdutils"],
     ],
     enable: (name) => `update-rc.d ${name} defaults && /etc/init.d/${name} start`,
+    renew: (name) => `/etc/init.d/${name} restart`,
     disable: (name) => `/etc/init.d/${name} stop; update-rc.d -f ${name} remove`,
     enabled: (name) => `/etc/rc[S0-6].d/S[0-9][0-9]${name}`,
   },
