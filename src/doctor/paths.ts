@@ -52,21 +52,22 @@ export async function findRemote({ remote: { host, port } }: LocalConfig): Promi
 export function pathFacts(found: Found, asker: Asker, runs: boolean): Pick<Facts, "paths" | "remote"> {
   const { config } = asker;
   const interfaces = listInterfaces();
-  const devices = config.paths.map((path) => interfaces.find(({ name }) => name === path.interface) ?? null);
+  const names = config.paths.map((path) => path.interface);
+  const devices = names.map((wanted) => interfaces.find(({ name }) => name === wanted) ?? null);
   const target = targetOf(found.addresses, devices);
   const remote = { ...found.remote, ipv6: target?.length === 16 };
   const preferred = target === null ? null : wayTo(target, 0);
   const owned = listAddresses();
-  const bare = config.paths.map((path, i): PathFacts => {
+  const bare = names.map((name, i): PathFacts => {
     const device = devices[i]!;
     const way = device === null || target === null ? null : wayTo(target, device.index);
     return {
-      interface: path.interface,
+      interface: name,
       device,
       addresses: device === null ? [] : addressesOf(owned, device.index, remote.ipv6),
       way,
       preferred: device !== null && preferred?.index === device.index,
-      rpFilter: remote.ipv6 ? null : rpFilterOf(path.interface),
+      rpFilter: remote.ipv6 ? null : rpFilterOf(name),
       exchange: null,
       ping: null,
     };

@@ -87,6 +87,7 @@ scenario(import.meta.path, "a portal that logs everything tells no secret", { pa
     const faulty = await runPortal(lab, side, wrong);
     expect(faulty.code).toBe(3);
     for (const words of [
+      ["doctor", "--json", "--toml", tomlFile(side)],
       ["check", "--toml", wrong],
       ["status", "--json", "--toml", tomlFile(side)],
     ]) {
