@@ -1,6 +1,6 @@
 /** Every section and key that a configuration file may have, with what a value looks like. Pure. */
 
-export type SectionName = "" | "tunnel" | "keys" | "remote" | "path" | "listen" | "peer";
+export type SectionName = "" | "tunnel" | "keys" | "remote" | "path" | "listen" | "peer" | "host" | "forward";
 
 export interface Section {
   /** Each key and an example of its value, as advice shows it. */
@@ -73,6 +73,23 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
       ...presharedKeys,
       addresses: '["10.77.0.2/32"]',
     },
+    role: "remote",
+    repeated: true,
+  },
+  host: {
+    keys: {
+      routes: '"default"',
+      on_down: '"block"',
+      forwarding: "true",
+      nat: "true",
+      clamp_mss: "true",
+      loose_rp_filter: "true",
+    },
+    role: "both",
+    repeated: false,
+  },
+  forward: {
+    keys: { protocol: '"tcp"', port: "443", to: '"10.77.0.2:443"' },
     role: "remote",
     repeated: true,
   },

@@ -1,6 +1,7 @@
 /**
  * Runs one portal from its configuration: sockets, TUN, control socket, loop, and a clean end. What cannot be had is told
- * in one line, and nothing is left behind: descriptors and the TUN end with the process, the control socket is removed.
+ * in one line, and nothing is left behind: descriptors and the TUN end with the process, the control socket is removed,
+ * the machine's settings are what they were.
  */
 import pkg from "../../package.json";
 import type { Config } from "../config/config.ts";
@@ -15,6 +16,7 @@ import type { UdpSocket } from "../sys/udp.ts";
 import { serveControl } from "./control.ts";
 import { Engine, type LocalPath } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
+import { changeHost, recover, someIsUp } from "./host.ts";
 import type { Log } from "./log.ts";
 import { micros, runLoop } from "./loop.ts";
 import {
@@ -53,6 +55,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     process.on("SIGINT", onSignal);
   });
 
+  recover(config, log);
   const crypto = createNoiseCrypto();
   const { privateKey } = config.keys;
   const statics: StaticKeys = { privateKey, publicKey: crypto.publicKey(privateKey) };
@@ -89,6 +92,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
   const reporter = new Reporter(engine, factsOf(config, statics, tun, sockets, environment), micros());
   const control = serveControl(config.controlSocket, () => reporter.report(micros()));
   opened.push({ close: () => control.stop() });
+  const host = changeHost(config, log, opened);
   const manager = openManager(process.env.NOTIFY_SOCKET, log);
   if (manager !== null) opened.push(manager);
   const supervision = new Supervision(manager);
@@ -105,6 +109,7 @@ async function run(config: Config, log: Log, opened: { close(): void }[]): Promi
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
+      host.onTick(now, someIsUp(engine));
       supervision.onTick(engine.portal, config.role);
       if (segments && !canSegment(sockets)) {
         segments = false;

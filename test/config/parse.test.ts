@@ -29,6 +29,16 @@ describe("what is right", () => {
         privacy: true,
         offloads: true,
       },
+      host: {
+        routes: [],
+        refused: [],
+        onDown: "block",
+        forwarding: false,
+        nat: [],
+        clampMss: false,
+        looseRpFilter: true,
+        forwards: [],
+      },
       keys: { privateKey: keyOf(1) },
       logLevel: "info",
       controlSocket: "/run/portal/portal0.sock",
@@ -88,6 +98,13 @@ private_key_file = "private.key"
 endpoint = "[2001:db8::1]:4000"
 public_key = "${keyText(9)}"
 preshared_key_file = "psk"
+[host]
+routes = ["2001:db8::/32"]
+on_down = "direct"
+forwarding = true
+nat = ["fd10::/64"]
+clamp_mss = false
+loose_rp_filter = false
 [[path]]
 interface = "eth0"
 metric = 7
@@ -108,6 +125,16 @@ down = 16_000
         mtu: 1280,
         privacy: false,
         offloads: true,
+      },
+      host: {
+        routes: [expect.objectContaining({ text: "2001:db8::/32" })],
+        refused: [],
+        onDown: "direct",
+        forwarding: true,
+        nat: [expect.objectContaining({ text: "fd10::/64" })],
+        clampMss: false,
+        looseRpFilter: false,
+        forwards: [],
       },
       keys: { privateKey: keyOf(3) },
       logLevel: "debug",
