@@ -64,6 +64,17 @@ export interface PortForward {
   readonly toPort: number;
 }
 
+/** The remote's public address, which somebody behind the local has as its own. */
+export interface Handover {
+  readonly address: Uint8Array;
+  /** What stands for it inside the tunnel. */
+  readonly inside: Uint8Array;
+  /** On the local: the interface behind which whoever has it is. */
+  readonly interface: string | null;
+  /** On the remote: what stays with the remote itself. */
+  readonly keep: readonly { readonly protocol: "tcp" | "udp"; readonly port: number }[];
+}
+
 /** What portal changes on the machine it runs on, besides making its interface. */
 export interface HostConfig {
   /** Networks whose packets go into the tunnel. */
@@ -81,6 +92,7 @@ export interface HostConfig {
   /** Let the remote's answers come in by any path's interface. */
   readonly looseRpFilter: boolean;
   readonly forwards: readonly PortForward[];
+  readonly handovers: readonly Handover[];
 }
 
 interface CommonConfig {

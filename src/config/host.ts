@@ -13,6 +13,7 @@ import {
   prefixesOverlap,
 } from "../wire/address.ts";
 import type { HostConfig, PeerConfig, PortForward, Role } from "./config.ts";
+import { readHandovers } from "./handover.ts";
 import { type Located, quote, type Table, typeName } from "./table.ts";
 
 /** Networks that `routes` or `nat` may list. */
@@ -30,15 +31,20 @@ export interface Surroundings {
   readonly listenPort: number;
 }
 
-export function readHost(
-  table: Table | null,
-  forwardTables: readonly Table[],
-  around: Surroundings,
-): HostConfig {
-  const forwards = readForwards(forwardTables, around);
+/** The sections; null: there is no [host]. */
+export interface HostTables {
+  readonly host: Table | null;
+  readonly forwards: readonly Table[];
+  readonly handovers: readonly Table[];
+}
+
+export function readHost(tables: HostTables, around: Surroundings): HostConfig {
+  const table = tables.host;
+  const forwards = readForwards(tables.forwards, around);
+  const handovers = readHandovers(tables.handovers, around);
   const { routes, refused } = table === null ? { routes: [], refused: [] } : readRoutes(table, around);
   const nat = table === null ? [] : readNat(table, around);
-  const needed = nat.length > 0 || forwards.length > 0;
+  const needed = nat.length > 0 || forwards.length > 0 || handovers.length > 0;
   const forwarding = table?.flag("forwarding") ?? needed;
   return {
     routes,
@@ -49,6 +55,7 @@ export function readHost(
     clampMss: table?.flag("clamp_mss") ?? forwarding,
     looseRpFilter: table?.flag("loose_rp_filter") ?? true,
     forwards,
+    handovers,
   };
 }
 

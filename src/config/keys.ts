@@ -1,6 +1,16 @@
 /** Every section and key that a configuration file may have, with what a value looks like. Pure. */
 
-export type SectionName = "" | "tunnel" | "keys" | "remote" | "path" | "listen" | "peer" | "host" | "forward";
+export type SectionName =
+  | ""
+  | "tunnel"
+  | "keys"
+  | "remote"
+  | "path"
+  | "listen"
+  | "peer"
+  | "host"
+  | "forward"
+  | "handover";
 
 export interface Section {
   /** Each key and an example of its value, as advice shows it. */
@@ -91,6 +101,11 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
   forward: {
     keys: { protocol: '"tcp"', port: "443", to: '"10.77.0.2:443"' },
     role: "remote",
+    repeated: true,
+  },
+  handover: {
+    keys: { address: '"203.0.113.7"', inside: '"10.77.0.9"', interface: '"eth1"', keep: '["22/tcp"]' },
+    role: "both",
     repeated: true,
   },
 };

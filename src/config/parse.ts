@@ -58,21 +58,24 @@ function readDocument(document: Document, source: Source): Config | null {
   const identity = readIdentity(top, single(document, "keys", null), role, source);
   const controlSocket = readControlSocket(top) ?? defaultSocket(tunnel?.interface ?? "portal0");
   const common = { logLevel, controlSocket } as const;
-  const hostTable = single(document, "host", null);
+  const hostTables = {
+    host: single(document, "host", null),
+    forwards: role === "remote" ? checkedSections(document, "forward") : [],
+    handovers: checkedSections(document, "handover"),
+  };
   const own = tunnel?.addresses ?? [];
   if (role === "local") {
     const remoteTable = single(document, "remote", top);
     const remote = remoteTable && readRemote(remoteTable, identity, source);
     const paths = readPaths(several(document, "path", top), tunnel?.interface ?? null);
-    const host = readHost(hostTable, [], { role, own, peers: [], listenPort: 0 });
+    const host = readHost(hostTables, { role, own, peers: [], listenPort: 0 });
     const keys = ownKeys(identity);
     return tunnel && remote && keys ? { role, tunnel, host, keys, ...common, remote, paths } : null;
   }
   if (role === "remote") {
     const listen = readListen(single(document, "listen", null));
     const peers = readPeers(several(document, "peer", top), identity, own, source);
-    const forwards = checkedSections(document, "forward");
-    const host = readHost(hostTable, forwards, { role, own, peers, listenPort: listen.port });
+    const host = readHost(hostTables, { role, own, peers, listenPort: listen.port });
     const keys = ownKeys(identity);
     return tunnel && keys ? { role, tunnel, host, keys, ...common, listen, peers } : null;
   }

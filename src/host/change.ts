@@ -97,6 +97,7 @@ export function sysctlCommand(file: string, value: string): string {
 
 function ruleCommand(rule: Rule): string {
   const words = ["ip", `-${rule.family}`, "rule add pref", rule.priority];
+  if (rule.from !== null) words.push("from", rule.from);
   if (rule.to !== null) words.push("to", rule.to);
   if (rule.boundTo !== null) words.push("oif", rule.boundTo);
   words.push("lookup", rule.table === MAIN_TABLE ? "main" : rule.table);

@@ -197,7 +197,8 @@ function openFile(path: string, create: boolean): number | null {
     return openSync(path, flags, 0o600);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : "";
-    if (code === "ENOENT" && !create) return null;
+    // What this user may not even look at is not of a portal of his.
+    if ((code === "ENOENT" || code === "EACCES") && !create) return null;
     throw new HostFailure(
       `cannot open ${path}: ${(error as Error).message}`,
       code === "EACCES" || code === "EPERM",

@@ -5,6 +5,7 @@
  * stay as they are. In the order in which the kernel looks at them, after its own addresses:
  *
  *     31000  oif PATH      main                       a path's own socket, and whoever binds to that interface
+ *     31050  to/from ADDRESS  52000                   an address handed over: to its owner, and into the tunnel
  *     31100  to NETWORK    main, longer prefixes only the networks the machine itself has a closer route to: its LANs
  *     31101                51900                      NETWORK dev portal0
  *
@@ -15,7 +16,7 @@
  */
 import type { Config } from "../config/config.ts";
 import { type Family, MAIN_TABLE, type Route, type Rule } from "../sys/routing.ts";
-import type { Prefix } from "../wire/address.ts";
+import { makePrefix, type Prefix } from "../wire/address.ts";
 import type { Change, FirewallChange, RouteChange, SysctlChange } from "./change.ts";
 import { HostFailure } from "./failure.ts";
 import { type Firewall, firewallOf, firewallWords, iptablesChains, nftScript } from "./firewall.ts";
@@ -24,7 +25,9 @@ import type { Machine } from "./machine.ts";
 const PATH_PRIORITY = 31_000;
 const TABLE_PRIORITY = 31_100;
 const TABLE = 51_900;
-const SLOTS = 100;
+const HANDOVER_PRIORITY = 31_050;
+const HANDOVER_TABLE = 52_000;
+const SLOTS = 50;
 
 /** Of routes in our own table: the tunnel's, and what holds while that is not there. */
 const TUNNEL_METRIC = 1024;
@@ -44,15 +47,18 @@ export function planOf(
   machine: Machine,
   slot: number | null = null,
 ): Plan {
-  const firewall = firewallOf(config.role, config.tunnel.interface, config.host, paths);
-  const routed = config.host.routes.length > 0 || config.host.refused.length > 0;
+  const firewall = firewallOf(config, paths);
+  const { routes: wanted, refused, handovers } = config.host;
+  const routed = wanted.length + refused.length + handovers.length > 0;
   const chosen = slot ?? (routed || firewall !== null ? freeSlot(machine, firewall !== null) : 0);
-  const routes = planRoutes(config, paths, machine, chosen);
+  const routes = planRoutes(config, machine, chosen);
   return {
     slot: chosen,
     changes: [
       ...planSysctls(config, paths, machine),
       ...(firewall === null ? [] : planFirewall(firewall, machine, chosen)),
+      ...planPaths(config, paths, machine, chosen),
+      ...planHandovers(config, chosen),
       ...routes.changes,
     ],
     whileUp: routes.whileUp,
@@ -63,8 +69,12 @@ function freeSlot(machine: Machine, firewall: boolean): number {
   const { priorities, tables } = machine.taken();
   const names = firewall && machine.firewall !== null ? machine.firewallNames() : new Set<string>();
   for (let slot = 0; slot < SLOTS; slot++) {
-    const numbers = [PATH_PRIORITY + slot, TABLE_PRIORITY + 2 * slot, TABLE_PRIORITY + 2 * slot + 1];
-    const free = !tables.has(TABLE + slot) && !numbers.some((number) => priorities.has(number));
+    const table = TABLE_PRIORITY + 2 * slot;
+    const numbers = [PATH_PRIORITY + slot, HANDOVER_PRIORITY + slot, table, table + 1];
+    const free =
+      !tables.has(TABLE + slot) &&
+      !tables.has(HANDOVER_TABLE + slot) &&
+      !numbers.some((number) => priorities.has(number));
     if (free && !names.has(nameOf(slot))) return slot;
   }
   throw new HostFailure(`all policy rules from ${PATH_PRIORITY} on are taken: "ip rule" lists them`);
@@ -179,9 +189,59 @@ function planFirewall(firewall: Firewall, machine: Machine, slot: number): Firew
 
 // --- Rules and routes ---
 
+/** Before any table of ours counts: what is bound to a path must not meet an "unreachable" there. */
+function planPaths(config: Config, paths: readonly string[], machine: Machine, slot: number): Change[] {
+  const { routes, refused, handovers } = config.host;
+  const lengths = [...routes, ...refused].map(({ bytes }) => bytes.length);
+  lengths.push(...handovers.map(({ address }) => address.length));
+  const families: Family[] = machine.ipv6 ? [4, 6] : [4];
+  const used = families.filter((family) => lengths.includes(family === 4 ? 4 : 16));
+  return used.flatMap((family) =>
+    paths.map((path): Change => {
+      const none = { from: null, to: null, suppress: null, table: MAIN_TABLE };
+      const rule = { family, priority: PATH_PRIORITY + slot, ...none, boundTo: path };
+      return { kind: "rule", rule, words: `what is bound to ${path} leaves by it` };
+    }),
+  );
+}
+
+/** The local's part of a handover: what is for the address goes to its owner, what comes from it into the tunnel. */
+function planHandovers(config: Config, slot: number): Change[] {
+  const table = HANDOVER_TABLE + slot;
+  return config.host.handovers.flatMap((handover): Change[] => {
+    if (handover.interface === null) return [];
+    const owner = makePrefix(handover.address, handover.address.length * 8).text;
+    const family: Family = handover.address.length === 4 ? 4 : 6;
+    const everywhere = family === 4 ? "0.0.0.0/0" : "::/0";
+    const route = (words: string, to: string, via: Route["via"], metric: number): Change => {
+      return { kind: "route", route: { table, to, via, metric }, words };
+    };
+    const rule = (words: string, over: Partial<Rule>): Change => {
+      const none = { from: null, to: null, boundTo: null, suppress: null, table };
+      return { kind: "rule", rule: { family, priority: HANDOVER_PRIORITY + slot, ...none, ...over }, words };
+    };
+    const past = `what has ${owner} is refused, not sent past the tunnel, when portal is killed`;
+    return [
+      route(`${owner} is behind ${handover.interface}`, owner, { device: handover.interface }, TUNNEL_METRIC),
+      route(
+        `what has ${owner} goes into the tunnel`,
+        everywhere,
+        { device: config.tunnel.interface },
+        TUNNEL_METRIC,
+      ),
+      route(past, everywhere, "unreachable", REFUSAL_METRIC),
+      // In this order: the kernel keeps it among rules of one priority.
+      rule(`what is for ${owner} goes to it`, { to: owner }),
+      rule(`${owner} reaches the networks that this machine has a route of its own to`, {
+        ...{ from: owner, table: MAIN_TABLE, suppress: 0 },
+      }),
+      rule(`the rest of what comes from ${owner} goes into the tunnel`, { from: owner }),
+    ];
+  });
+}
+
 function planRoutes(
   config: Config,
-  paths: readonly string[],
   machine: Machine,
   slot: number,
 ): { changes: Change[]; whileUp: RouteChange[] } {
@@ -213,26 +273,18 @@ function planRoutes(
       changes.push(route("224.0.0.0/3", "throw", 0, "multicast and broadcast stay outside of the tunnel"));
     }
     // The rules come last: from then on the table counts.
-    for (const rule of rulesOf(family, routes.concat(refused), paths, slot)) changes.push(rule);
+    for (const rule of rulesOf(family, routes.concat(refused), slot)) changes.push(rule);
   }
   return { changes, whileUp };
 }
 
-function rulesOf(
-  family: Family,
-  networks: readonly Prefix[],
-  paths: readonly string[],
-  slot: number,
-): Change[] {
+function rulesOf(family: Family, networks: readonly Prefix[], slot: number): Change[] {
   const rule = (words: string, priority: number, over: Partial<Rule>): Change => {
-    const none = { to: null, boundTo: null, suppress: null, table: MAIN_TABLE };
+    const none = { from: null, to: null, boundTo: null, suppress: null, table: MAIN_TABLE };
     return { kind: "rule", rule: { family, priority, ...none, ...over }, words };
   };
   const table = TABLE_PRIORITY + 2 * slot;
   return [
-    ...paths.map((path) =>
-      rule(`what is bound to ${path} leaves by it`, PATH_PRIORITY + slot, { boundTo: path }),
-    ),
     ...networks.map(({ text, length }) => {
       const words = `networks in ${text} that this machine has a route of its own to stay as they are`;
       return rule(words, table, { to: length === 0 ? null : text, suppress: Math.max(0, length - 1) });

@@ -12,7 +12,8 @@ export type Family = 4 | 6;
 export interface Rule {
   readonly family: Family;
   readonly priority: number;
-  /** Destination, as `10.0.0.0/8`. */
+  /** Source and destination, as `10.0.0.0/8`. */
+  readonly from: string | null;
   readonly to: string | null;
   /** Interface that the asking socket is bound to. */
   readonly boundTo: string | null;
@@ -47,6 +48,7 @@ const NLM_F_CREATE = 0x400;
 
 const FR_ACT_TO_TBL = 1;
 const FRA_DST = 1;
+const FRA_SRC = 2;
 const FRA_PRIORITY = 6;
 const FRA_SUPPRESS_PREFIXLEN = 14;
 const FRA_TABLE = 15;
@@ -123,10 +125,13 @@ function unlessMissing(remove: () => void): boolean {
 }
 
 function ruleMessage(rule: Rule): Uint8Array {
+  const from = rule.from === null ? null : prefixOf(rule.from);
   const to = rule.to === null ? null : prefixOf(rule.to);
   // family, destination length, source length, TOS, table, two unused, action, flags.
-  const body = [familyNumber(rule.family), to?.length ?? 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0];
+  const lengths = [to?.length ?? 0, from?.length ?? 0];
+  const body = [familyNumber(rule.family), ...lengths, 0, 0, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0];
   if (to !== null && to.length > 0) body.push(...attribute(FRA_DST, to.bytes));
+  if (from !== null && from.length > 0) body.push(...attribute(FRA_SRC, from.bytes));
   if (rule.boundTo !== null) body.push(...attribute(FRA_OIFNAME, zeroTerminated(rule.boundTo)));
   if (rule.suppress !== null) body.push(...attribute32(FRA_SUPPRESS_PREFIXLEN, rule.suppress));
   body.push(...attribute32(FRA_PRIORITY, rule.priority), ...attribute32(FRA_TABLE, rule.table));

@@ -53,6 +53,15 @@ describe("what is made of it", () => {
     expect(texts(configOf(text).host.routes)).toEqual(["10.10.0.0/24", "fd77::3/128"]);
   });
 
+  test("an address is handed over, and ssh is kept", () => {
+    const { host } = configOf(handover(REMOTE, 'inside = "10.77.0.3"'));
+    expect(host).toMatchObject({ forwarding: true, clampMss: true, nat: [] });
+    expect(host.handovers).toMatchObject([{ interface: null, keep: [{ protocol: "tcp", port: 22 }] }]);
+    expect(
+      configOf(handover(REMOTE, 'inside = "10.77.0.3"\nkeep = ["53/udp"]')).host.handovers,
+    ).toMatchObject([{ keep: [{ protocol: "udp", port: 53 }] }]);
+  });
+
   test("a port goes to a peer", () => {
     const { host } = configOf(forward('protocol = "udp"\nport = 5000\nto = "[fd77::3]:5001"'));
     expect(host).toMatchObject({ forwarding: true, clampMss: true, nat: [] });
@@ -63,7 +72,47 @@ describe("what is made of it", () => {
 const network = 'write for example "10.0.0.0/8" or "fd77::/64"';
 const tcp = 'protocol = "tcp"\nport = 80\nto = "10.77.0.2:80"';
 
+const handover = (base: string, keys: string) => `${base}[[handover]]\naddress = "203.0.113.7"\n${keys}\n`;
+
 const rows: FaultRow[] = [
+  [
+    "a handover to nowhere",
+    () => handover(LOCAL, 'inside = "10.77.0.9"'),
+    '13:1+12 missing key "interface" in [[handover]] | add interface = "eth1"',
+  ],
+  [
+    "a handover in two families",
+    () => handover(LOCAL, 'inside = "fd77::9"\ninterface = "lan"'),
+    "15:10+9 address is IPv4, and inside is not | write two addresses of one family",
+  ],
+  [
+    "a handover of the tunnel's own address",
+    () => handover(LOCAL, 'inside = "10.77.0.2"\ninterface = "lan"'),
+    "15:10+11 10.77.0.2 is this portal's own address in [tunnel] | write one that nobody has, the same on both portals",
+  ],
+  [
+    "a handover that no peer takes",
+    () => handover(REMOTE, 'inside = "10.77.0.9"'),
+    "16:10+11 no [[peer]] has the address 10.77.0.9 | add it to addresses of the peer",
+  ],
+  [
+    "a handover of what is no port",
+    () => handover(REMOTE, 'inside = "10.77.0.3"\nkeep = ["22/tcp", "ssh"]'),
+    '17:19+5 "ssh" is no port and protocol | write for example "22/tcp"',
+  ],
+  [
+    "a handover of the other portal's kind",
+    () => handover(REMOTE, 'inside = "10.77.0.3"\ninterface = "lan"'),
+    "17:1+9 interface is for a local portal | remove it",
+  ],
+  [
+    "a handover made twice",
+    () => {
+      const once = handover(REMOTE, 'inside = "10.77.0.3"');
+      return once + once.slice(REMOTE.length).replace("10.77.0.3", "10.77.0.2");
+    },
+    "18:11+13 203.0.113.7 is handed over already | remove one of the two [[handover]]",
+  ],
   ["a wrong word", () => local('routes = "defualt"'), '14:10+9 routes cannot be "defualt" | write "default"'],
   ["a local's peers", () => local('routes = "peers"'), '14:10+7 routes cannot be "peers" | write "default"'],
   [

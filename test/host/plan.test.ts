@@ -48,16 +48,16 @@ const ruled = (text: string, facts: Facts = {}) =>
 describe("routes", () => {
   test("everything of IPv4, and nothing of IPv6", () => {
     expect(ruled(local('routes = "default"'))).toEqual([
+      "ip -4 rule add pref 31000 oif eth0 lookup main protocol 119",
+      "ip -4 rule add pref 31000 oif wwan0 lookup main protocol 119",
+      "ip -6 rule add pref 31000 oif eth0 lookup main protocol 119",
+      "ip -6 rule add pref 31000 oif wwan0 lookup main protocol 119",
       "ip -4 route add 0.0.0.0/0 dev portal0 metric 1024 table 51900 proto 119",
       "ip -4 route add unreachable 0.0.0.0/0 metric 65535 table 51900 proto 119",
       "ip -4 route add throw 224.0.0.0/3 metric 0 table 51900 proto 119",
-      "ip -4 rule add pref 31000 oif eth0 lookup main protocol 119",
-      "ip -4 rule add pref 31000 oif wwan0 lookup main protocol 119",
       "ip -4 rule add pref 31100 lookup main suppress_prefixlength 0 protocol 119",
       "ip -4 rule add pref 31101 lookup 51900 protocol 119",
       "ip -6 route add unreachable ::/0 metric 65535 table 51900 proto 119",
-      "ip -6 rule add pref 31000 oif eth0 lookup main protocol 119",
-      "ip -6 rule add pref 31000 oif wwan0 lookup main protocol 119",
       "ip -6 rule add pref 31100 lookup main suppress_prefixlength 0 protocol 119",
       "ip -6 rule add pref 31101 lookup 51900 protocol 119",
     ]);
@@ -82,10 +82,10 @@ describe("routes", () => {
 
   test("a network gives way to closer routes only, and another portal's numbers are left to it", () => {
     expect(ruled(local('routes = ["10.0.0.0/8"]'), { priorities: [31_000, 31_103] })).toEqual([
-      "ip -4 route add 10.0.0.0/8 dev portal0 metric 1024 table 51902 proto 119",
-      "ip -4 route add unreachable 10.0.0.0/8 metric 65535 table 51902 proto 119",
       "ip -4 rule add pref 31002 oif eth0 lookup main protocol 119",
       "ip -4 rule add pref 31002 oif wwan0 lookup main protocol 119",
+      "ip -4 route add 10.0.0.0/8 dev portal0 metric 1024 table 51902 proto 119",
+      "ip -4 route add unreachable 10.0.0.0/8 metric 65535 table 51902 proto 119",
       "ip -4 rule add pref 31104 to 10.0.0.0/8 lookup main suppress_prefixlength 7 protocol 119",
       "ip -4 rule add pref 31105 lookup 51902 protocol 119",
     ]);
@@ -201,5 +201,39 @@ table inet portal {
     expect(() => plan(local("nat = true", odd))).toThrow(
       'interface "a\\";flush" cannot stand in firewall rules',
     );
+  });
+});
+
+describe("an address handed over", () => {
+  const handover = '[[handover]]\naddress = "203.0.113.7"\ninside = "10.77.0.3"\n';
+
+  test("on the local", () => {
+    const { changes } = plan(`${LOCAL}${handover}interface = "lan"\n`);
+    const lines = commands(changes).map((line) => line.trim());
+    expect(lines.filter((line) => line.startsWith("ip "))).toEqual([
+      "ip -4 rule add pref 31000 oif eth0 lookup main protocol 119",
+      "ip -4 rule add pref 31000 oif wwan0 lookup main protocol 119",
+      "ip -4 route add 203.0.113.7/32 dev lan metric 1024 table 52000 proto 119",
+      "ip -4 route add 0.0.0.0/0 dev portal0 metric 1024 table 52000 proto 119",
+      "ip -4 route add unreachable 0.0.0.0/0 metric 65535 table 52000 proto 119",
+      "ip -4 rule add pref 31050 to 203.0.113.7/32 lookup 52000 protocol 119",
+      "ip -4 rule add pref 31050 from 203.0.113.7/32 lookup main suppress_prefixlength 0 protocol 119",
+      "ip -4 rule add pref 31050 from 203.0.113.7/32 lookup 52000 protocol 119",
+    ]);
+    expect(lines).toContain('iifname "portal0" ip daddr 10.77.0.3 dnat ip to 203.0.113.7');
+    expect(lines).toContain('oifname "portal0" ip saddr 203.0.113.7 snat ip to 10.77.0.3');
+  });
+
+  test("on the remote", () => {
+    const { changes } = plan(`${REMOTE}${handover}`, {}, []);
+    const lines = commands(changes).map((line) => line.trim());
+    const arriving = 'iifname != "portal0" ip daddr 203.0.113.7';
+    expect(lines.filter((line) => line.includes("203.0.113.7"))).toEqual([
+      `${arriving} udp dport 51900 return`,
+      `${arriving} tcp dport 22 return`,
+      `${arriving} dnat ip to 10.77.0.3`,
+      'oifname != "portal0" ip saddr 10.77.0.3 snat ip to 203.0.113.7',
+    ]);
+    expect(lines.filter((line) => line.startsWith("ip "))).toEqual([]);
   });
 });

@@ -8,10 +8,12 @@ import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import {
   expectAsBefore,
   FAMILIES,
+  hideNft,
   machineOf,
   machinesOf,
   options,
   untouched,
+  useIptables,
   wayOf,
   whoAmI,
 } from "./hosting.ts";
@@ -88,23 +90,6 @@ const FORWARD = [
   { protocol: "tcp", port: 8004, to: `${ADDRESSES.tunnelLocal[4]}:80` },
   { protocol: "tcp", port: 8006, to: `[${ADDRESSES.tunnelLocal[6]}]:80` },
 ];
-
-/** nft is not to be had: the file is there, and cannot be run. */
-function hideNft(): void {
-  const { exitCode, stderr } = Bun.spawnSync(["sh", "-ec", 'mount --bind /dev/null "$(command -v nft)"']);
-  if (exitCode !== 0) throw new Error(stderr.toString());
-}
-
-/** Whoever uses a table of iptables first brings its built-in chains into being, which stay. */
-async function useIptables(lab: Lab): Promise<void> {
-  for (const side of SIDES) {
-    for (const program of ["iptables", "ip6tables"]) {
-      for (const table of ["nat", "mangle"]) {
-        for (const word of ["-N", "-X"]) await lab.exec(side, [program, "-t", table, word, "first"]);
-      }
-    }
-  }
-}
 
 for (const tool of ["nft", "iptables"] as const) {
   scenario(import.meta.path, `a home network by ${tool} and nothing left of it`, { paths }, async (lab) => {

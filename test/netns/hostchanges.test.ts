@@ -189,6 +189,24 @@ process.kill(process.pid, "SIGKILL");
 await new Promise(() => {});
 `;
 
+machine("a kernel that has no nftables is served by iptables", () => {
+  shell('mount --bind /bin/false "$(command -v nft)"; iptables -t nat -N first; iptables -t nat -X first');
+  shell(
+    "ip6tables -t mangle -N first; ip6tables -t mangle -X first; iptables -t mangle -N first; iptables -t mangle -X first",
+  );
+  const tables = () => shell("iptables-save; ip6tables-save").replace(/^#.*|\[.*/gm, "");
+  const before = tables();
+  const host = new Host(everything, PATHS, log);
+  expect(said[0]).toEndWith("; using iptables");
+  expect(tables()).toContain("-A portal-out -o portal0 -j MASQUERADE");
+  expect(shell("ip6tables -t mangle -S FORWARD")).toContain("-A FORWARD -j portal-mss");
+  // As portal does when its paths change.
+  host.setPaths(["eth0"]);
+  expect(shell("iptables -t nat -S POSTROUTING | grep -c portal-out")).toBe("1\n");
+  host.undo();
+  expect(tables()).toBe(before);
+});
+
 machine("what cannot be done is said, and nothing is left", () => {
   shell('for name in nft iptables; do mount --bind /dev/null "$(command -v $name)"; done');
   const before = shell("ip rule; ip -6 rule");

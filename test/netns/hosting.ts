@@ -1,7 +1,7 @@
 /** Machines as somebody has them before portal comes: they forward nothing, and answer strictly; and what changes on them. */
 import { expect } from "bun:test";
 import { join } from "node:path";
-import { ADDRESSES, type Family, pathAddress } from "../../src/lab/namespaces.ts";
+import { ADDRESSES, type Family, type Namespace, pathAddress } from "../../src/lab/namespaces.ts";
 import { type PortalOptions, SIDES, type Side } from "../../src/lab/portals.ts";
 import type { TomlTable } from "../../src/lab/toml.ts";
 import type { Lab } from "../../src/lab/topology.ts";
@@ -62,8 +62,8 @@ export async function machinesOf(lab: Lab): Promise<string[][]> {
   return await Promise.all(SIDES.map((side) => machineOf(lab, side)));
 }
 
-/** Asks the server's name server, from a client or a portal's own machine: who the server takes it for. */
-export async function whoAmI(lab: Lab, from: "client" | "local", family: Family): Promise<string> {
+/** Asks the server's name server, from any machine: who the server takes it for. */
+export async function whoAmI(lab: Lab, from: Namespace, family: Family): Promise<string> {
   const server = lab.spawn("server", [process.execPath, NAMES, "serve", String(family)], "name server");
   await server.nextLine();
   const argv = [process.execPath, NAMES, "ask", String(family), ADDRESSES.server[family]];
@@ -83,4 +83,21 @@ export async function wayOf(lab: Lab, to: string, boundTo?: string): Promise<str
 
 export async function expectAsBefore(lab: Lab, before: string[][]): Promise<void> {
   expect(await machinesOf(lab)).toEqual(before);
+}
+
+/** nft is not to be had: the file is there, and cannot be run. */
+export function hideNft(): void {
+  const { exitCode, stderr } = Bun.spawnSync(["sh", "-ec", 'mount --bind /dev/null "$(command -v nft)"']);
+  if (exitCode !== 0) throw new Error(stderr.toString());
+}
+
+/** Whoever uses a table of iptables first brings its built-in chains into being, which stay. */
+export async function useIptables(lab: Lab): Promise<void> {
+  for (const side of SIDES) {
+    for (const program of ["iptables", "ip6tables"]) {
+      for (const table of ["nat", "mangle"]) {
+        for (const word of ["-N", "-X"]) await lab.exec(side, [program, "-t", table, word, "first"]);
+      }
+    }
+  }
 }
