@@ -19,6 +19,7 @@ import {
 } from "./hosting.ts";
 import { scenario } from "./scenario.ts";
 import { echoDatagrams, pings, SOON, transfer } from "./traffic.ts";
+import { asNobody, NOBODY, shell } from "./user.ts";
 
 const paths: PathOptions[] = [{ plain: true }, { plain: true }];
 
@@ -122,3 +123,31 @@ for (const tool of ["nft", "iptables"] as const) {
     await expectAsBefore(lab, before);
   });
 }
+
+/** As a service runs: nobody in particular, with the two rights that portal needs and passes on to nft. */
+function withTwoRights(): string[] {
+  const nobody = asNobody(["net_admin", "net_raw"]);
+  // Here the device may be root's alone.
+  shell("mknod -m 666 /run/tun c 10 200; mount --bind /run/tun /dev/net/tun");
+  return ["sh", "-ec", `chown -R ${NOBODY} /run/portal; exec "$@"`, "sh", ...nobody];
+}
+
+scenario(import.meta.path, "a home network without root", { paths }, async (lab) => {
+  await untouched(lab);
+  const before = await machinesOf(lab);
+  const command = withTwoRights();
+  const wanted = { ...options({}), command: { local: command, remote: command } };
+  const portals = await lab.startPortals(wanted);
+  for (const family of FAMILIES) {
+    expect(await pings(lab, family)).toBe(true);
+    expect(await whoAmI(lab, "client", family)).toBe(PUBLIC[family]);
+  }
+  for (const side of SIDES) {
+    const { stdout } = await lab.exec(side, ["grep", "Uid:", `/proc/${portals[side].pid}/status`]);
+    expect(stdout).toStartWith(`Uid:\t${NOBODY}\t${NOBODY}`);
+  }
+  await Promise.all(SIDES.map((side) => portals[side].stop("SIGKILL")));
+  await lab.startPortals(wanted);
+  await lab.stopPortals();
+  await expectAsBefore(lab, before);
+});
