@@ -1,5 +1,4 @@
 /** Opens what a portal needs of the kernel: the TUN, a socket per path or listening address. Says plainly what is missing. */
-import { lookup } from "node:dns/promises";
 import type { LocalConfig, RemotePortalConfig, TunnelConfig } from "../config/config.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import {
@@ -21,6 +20,7 @@ import { formatAddress, parseAddress } from "../wire/address.ts";
 import type { LocalPath } from "./engine.ts";
 import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
+import { resolveName } from "./names.ts";
 
 type Opened = { close(): void }[];
 
@@ -67,7 +67,8 @@ export async function openLocalPaths(
       );
     }
   }
-  const remotes = await resolve(config.remote.host, config.remote.port);
+  const names = config.paths.map((path) => path.interface);
+  const remotes = await resolve(config.remote.host, config.remote.port, names);
   const sockets: UdpSocket[] = [];
   const paths: LocalPath[] = [];
   for (const [index, path] of config.paths.entries()) {
@@ -157,12 +158,12 @@ function connectBy(
 }
 
 /** Every address of the remote, as the resolver prefers them. */
-async function resolve(host: string, port: number): Promise<Endpoint[]> {
+async function resolve(host: string, port: number, interfaces: readonly string[]): Promise<Endpoint[]> {
   const literal = parseAddress(host);
   if (literal !== null) return [endpointOf(literal, port)];
-  let found: { address: string }[];
+  let found: string[];
   try {
-    found = await lookup(host, { all: true });
+    found = await resolveName(host, interfaces);
   } catch (error) {
     const code = (error as { code?: string }).code ?? String(error);
     throw new StartFailure(
@@ -170,7 +171,7 @@ async function resolve(host: string, port: number): Promise<Endpoint[]> {
       FAILED,
     );
   }
-  const addresses = found.map(({ address }) => parseAddress(address)).filter((address) => address !== null);
+  const addresses = found.map(parseAddress).filter((address) => address !== null);
   return addresses.map((address) => endpointOf(address, port));
 }
 
