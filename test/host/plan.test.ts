@@ -80,6 +80,18 @@ describe("routes", () => {
     );
   });
 
+  test("a remote's peers, past whose tunnel nothing has to be refused", () => {
+    const text = `${REMOTE.replace('"10.77.0.2/32"', '"10.77.0.2/32", "10.10.0.0/24"')}[host]\nroutes = "peers"\n`;
+    expect(commands(plan(text, {}, []).changes)).toEqual([
+      "ip -4 route add 10.10.0.0/24 dev portal0 metric 1024 table 51900 proto 119",
+      "ip -4 rule add pref 31100 to 10.10.0.0/24 lookup main suppress_prefixlength 23 protocol 119",
+      "ip -4 rule add pref 31101 lookup 51900 protocol 119",
+      "ip -6 route add fd77::3/128 dev portal0 metric 1024 table 51900 proto 119",
+      "ip -6 rule add pref 31100 to fd77::3/128 lookup main suppress_prefixlength 127 protocol 119",
+      "ip -6 rule add pref 31101 lookup 51900 protocol 119",
+    ]);
+  });
+
   test("a network gives way to closer routes only, and another portal's numbers are left to it", () => {
     expect(ruled(local('routes = ["10.0.0.0/8"]'), { priorities: [31_000, 31_103] })).toEqual([
       "ip -4 rule add pref 31002 oif eth0 lookup main protocol 119",

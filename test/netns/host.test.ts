@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { existsSync } from "node:fs";
 import type { SinkReport } from "../../src/lab/flow.ts";
-import { ADDRESSES, pathAddress, TUNNEL_INTERFACE } from "../../src/lab/namespaces.ts";
+import { ADDRESSES, pathAddress, SERVER_NETWORK, TUNNEL_INTERFACE } from "../../src/lab/namespaces.ts";
 import { SIDES } from "../../src/lab/portals.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import {
@@ -123,6 +123,26 @@ for (const tool of ["nft", "iptables"] as const) {
     await expectAsBefore(lab, before);
   });
 }
+
+scenario(import.meta.path, "two networks joined without NAT", { paths }, async (lab) => {
+  await untouched(lab);
+  const before = await machinesOf(lab);
+  // The client's network is the peer's, and the server's is what the local sends into the tunnel.
+  const local = { routes: [SERVER_NETWORK[4], SERVER_NETWORK[6]], forwarding: true };
+  const remote = { routes: "peers", forwarding: true };
+  await lab.startPortals({ route: false, toml: { local: { host: local }, remote: { host: remote } } });
+  for (const family of FAMILIES) {
+    expect(await pings(lab, family)).toBe(true);
+    expect(await whoAmI(lab, "client", family)).toBe(ADDRESSES.client[family]);
+    expect(await transfer(lab, "down", MEGABYTE, family)).toBe(MEGABYTE);
+    const back = ["ping", "-q", "-n", "-c", "3", "-i", "0.02", "-w", String(SOON), ADDRESSES.client[family]];
+    expect((await lab.exec("server", back)).code).toBe(0);
+    // What is not listed stays outside.
+    expect(await wayOf(lab, family === 4 ? "198.51.100.1" : "2001:db8:99::1")).toBe("path0");
+  }
+  await lab.stopPortals();
+  await expectAsBefore(lab, before);
+});
 
 /** As a service runs: nobody in particular, with the two rights that portal needs and passes on to nft. */
 function withTwoRights(): string[] {
