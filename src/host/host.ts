@@ -56,7 +56,7 @@ export class Host {
     this.path = journalPath(config.controlSocket);
     this.machine = thisMachine(this.path);
     try {
-      this.setPaths(paths);
+      this.change(paths);
     } catch (error) {
       this.undo();
       throw error;
@@ -64,10 +64,19 @@ export class Host {
   }
 
   /**
-   * The paths have now these interfaces: some more, some fewer, or one of them was made anew and has lost its settings.
-   * Throws HostFailure.
+   * To be called when the paths have other interfaces than before: some more, some fewer, or one of them was made anew and
+   * has lost its settings; best before a new one's socket is connected. Cheap when nothing has changed. Never throws.
    */
   setPaths(paths: readonly string[]): void {
+    try {
+      this.change(paths);
+    } catch (error) {
+      if (!(error instanceof HostFailure)) throw error;
+      this.log.warn(error.message);
+    }
+  }
+
+  private change(paths: readonly string[]): void {
     const first = this.journal === null;
     this.paths = paths;
     alone(this.path, () => {

@@ -15,7 +15,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  unlinkSync,
+  rmSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -87,7 +87,7 @@ export class Journal {
 
   /** Removes the file: everything in it is undone. */
   remove(): void {
-    unlinkSync(this.path);
+    rmSync(this.path, { force: true });
     closeSync(this.fd);
   }
 
