@@ -96,7 +96,8 @@ for (const tool of ["nft", "iptables"] as const) {
       const heard = await echoes(lab, "client", family);
       const ping = ["ping", "-q", "-n", "-c", "3", "-i", "0.02", "-w", String(SOON), PUBLIC[family]];
       expect((await lab.exec("server", ping)).code).toBe(0);
-      expect(await echoes(lab, "client", family)).toBe(heard + 3);
+      // One more when an answer took its time.
+      expect(await echoes(lab, "client", family)).toBeGreaterThanOrEqual(heard + 3);
       // At home it is the client's; the paths' own sockets still find the server by it.
       expect(await wayOf(lab, PUBLIC[family])).toBe("lan");
       expect(await wayOf(lab, PUBLIC[family], "path1")).toBe("path1");
