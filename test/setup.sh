@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command in package.json needs: the npm packages of the lock file, and the tools named as arguments.
 #
-#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [libcrypto] [qemu] [arm64-libc]
+#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [libcrypto] [qemu] [arm64-libc]
 #
 # Silent when everything is there. Changes nothing but node_modules and, as root on a Debian-like system, the set of
 # installed packages. Speaks on stderr only, so that a command's own output stays clean.
@@ -36,6 +36,8 @@ package_of() {
     iperf3) echo iperf3 ;;
     unshare) echo util-linux ;;
     sysctl) echo procps ;;
+    nft) echo nftables ;;
+    iptables) echo iptables ;;
     libcrypto) echo libssl3 ;;
     qemu) echo qemu-user-static ;;
     arm64-libc) echo libc6-arm64-cross ;;

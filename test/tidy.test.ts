@@ -31,13 +31,15 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   "src/lab/ring.ts": { pure: true, layers: ["wire", "share"], packages: [] },
   "src/lab/": { layers: ["wire", "share", "sys"], packages: ["bun", "node:*"] },
   "src/host/": { layers: ["wire", "share", "config", "sys"], packages: ["node:*"] },
+  "src/doctor/judge/": { pure: true, layers: ["wire", "share"], packages: [] },
+  "src/doctor/": { layers: ["wire", "share", "proto", "config", "sys"], packages: ["node:*"] },
   "src/ui/": { layers: ["wire", "share"], packages: [] },
   "src/run/": {
     layers: ["wire", "share", "proto", "outbound.ts", "inbound.ts", "config", "sys", "host", "ui", "lab"],
     packages: ["bun", "node:*"],
   },
   "src/cli/": {
-    layers: ["wire", "share", "proto", "config", "sys", "host", "ui", "lab", "run"],
+    layers: ["wire", "share", "proto", "config", "sys", "host", "doctor", "ui", "lab", "run"],
     packages: ["bun", "node:*", "citty", "smol-toml"],
   },
   "src/main.ts": { layers: ["cli"], packages: ["citty"] },

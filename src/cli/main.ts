@@ -38,6 +38,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 const LAZY: Readonly<Record<string, Lazy>> = {
+  doctor: {
+    description: "Find out what keeps portal from working well here, and what to do",
+    hidden: false,
+    load: () => import("./doctor.ts").then((module) => module.doctor),
+  },
+  service: {
+    description: "Print or install what runs portal at boot",
+    hidden: false,
+    load: () => import("./service.ts").then((module) => module.service),
+  },
   demo: {
     description: "Show one TCP flow over several paths, in a laboratory on this machine",
     hidden: false,

@@ -60,8 +60,48 @@ export interface PeerConfig {
   readonly addresses: readonly Prefix[];
 }
 
+export interface PortForward {
+  readonly protocol: "tcp" | "udp";
+  /** Of this machine. */
+  readonly port: number;
+  readonly address: Uint8Array;
+  readonly toPort: number;
+}
+
+/** The remote's public address, which somebody behind the local has as its own. */
+export interface Handover {
+  readonly address: Uint8Array;
+  /** What stands for it inside the tunnel. */
+  readonly inside: Uint8Array;
+  /** On the local: the interface behind which whoever has it is. */
+  readonly interface: string | null;
+  /** On the remote: what stays with the remote itself. */
+  readonly keep: readonly { readonly protocol: "tcp" | "udp"; readonly port: number }[];
+}
+
+/** What portal changes on the machine it runs on, besides making its interface. */
+export interface HostConfig {
+  /** Networks whose packets go into the tunnel. */
+  readonly routes: readonly Prefix[];
+  /** Networks refused beside those: of a family that the tunnel lacks, which would go past it. */
+  readonly refused: readonly Prefix[];
+  /** What becomes of `routes` while no path is up. */
+  readonly onDown: "block" | "direct";
+  /** Let this machine pass on packets between its interfaces. */
+  readonly forwarding: boolean;
+  /** Packets from these networks get this machine's address: into the tunnel on the local, out of it on the remote. */
+  readonly nat: readonly Prefix[];
+  /** Tell the TCP of others about the tunnel's smaller packets. */
+  readonly clampMss: boolean;
+  /** Let the remote's answers come in by any path's interface. */
+  readonly looseRpFilter: boolean;
+  readonly forwards: readonly PortForward[];
+  readonly handovers: readonly Handover[];
+}
+
 interface CommonConfig {
   readonly tunnel: TunnelConfig;
+  readonly host: HostConfig;
   readonly keys: KeysConfig;
   /** Path of the UNIX control socket. */
   readonly controlSocket: string;

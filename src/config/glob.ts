@@ -25,3 +25,22 @@ export function matchesGlob(glob: string, name: string): boolean {
   while (glob[g] === "*") g++;
   return g === glob.length;
 }
+
+interface Entry {
+  readonly interface: string;
+  readonly exclude: readonly string[];
+}
+
+/** True when an entry is a pattern, and the interface one of those it stands for. */
+export function means({ interface: pattern, exclude }: Entry, name: string): boolean {
+  if (!isGlob(pattern) || !matchesGlob(pattern, name)) return false;
+  return !exclude.some((each) => matchesGlob(each, name));
+}
+
+/** The interfaces that entries mean where there are those of `present`: a pattern is several, or none. */
+export function interfacesOf(entries: readonly Entry[], present: readonly string[]): string[] {
+  const names = entries.flatMap((entry) =>
+    isGlob(entry.interface) ? present.filter((name) => means(entry, name)) : [entry.interface],
+  );
+  return [...new Set(names)];
+}

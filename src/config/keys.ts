@@ -1,6 +1,16 @@
 /** Every section and key that a configuration file may have, with what a value looks like. Pure. */
 
-export type SectionName = "" | "tunnel" | "keys" | "remote" | "path" | "listen" | "peer";
+export type SectionName =
+  | ""
+  | "tunnel"
+  | "keys"
+  | "remote"
+  | "path"
+  | "listen"
+  | "peer"
+  | "host"
+  | "forward"
+  | "handover";
 
 export interface Section {
   /** Each key and an example of its value, as advice shows it. */
@@ -76,6 +86,28 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
       addresses: '["10.77.0.2/32"]',
     },
     role: "remote",
+    repeated: true,
+  },
+  host: {
+    keys: {
+      routes: '"default"',
+      on_down: '"block"',
+      forwarding: "true",
+      nat: "true",
+      clamp_mss: "true",
+      loose_rp_filter: "true",
+    },
+    role: "both",
+    repeated: false,
+  },
+  forward: {
+    keys: { protocol: '"tcp"', port: "443", to: '"10.77.0.2:443"' },
+    role: "remote",
+    repeated: true,
+  },
+  handover: {
+    keys: { address: '"203.0.113.7"', inside: '"10.77.0.9"', interface: '"eth1"', keep: '["22/tcp"]' },
+    role: "both",
     repeated: true,
   },
 };

@@ -5,6 +5,7 @@
 import { parse, TomlError } from "smol-toml";
 import type { Config, Role } from "./config.ts";
 import type { Fault } from "./fault.ts";
+import { readHost } from "./host.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { headerOf, SECTION_NAMES, SECTIONS, type SectionName } from "./keys.ts";
 import { readPaths, readRemote } from "./local.ts";
@@ -57,18 +58,26 @@ function readDocument(document: Document, source: Source): Config | null {
   const identity = readIdentity(top, single(document, "keys", null), role, source);
   const controlSocket = readControlSocket(top) ?? defaultSocket(tunnel?.interface ?? "portal0");
   const common = { logLevel, controlSocket } as const;
+  const hostTables = {
+    host: single(document, "host", null),
+    forwards: role === "remote" ? checkedSections(document, "forward") : [],
+    handovers: checkedSections(document, "handover"),
+  };
+  const own = tunnel?.addresses ?? [];
   if (role === "local") {
     const remoteTable = single(document, "remote", top);
     const remote = remoteTable && readRemote(remoteTable, identity, source);
     const paths = readPaths(several(document, "path", top), tunnel?.interface ?? null);
+    const host = readHost(hostTables, { role, own, peers: [], listenPort: 0 });
     const keys = ownKeys(identity);
-    return tunnel && remote && keys ? { role, tunnel, keys, ...common, remote, paths } : null;
+    return tunnel && remote && keys ? { role, tunnel, host, keys, ...common, remote, paths } : null;
   }
   if (role === "remote") {
     const listen = readListen(single(document, "listen", null));
-    const peers = readPeers(several(document, "peer", top), identity, tunnel?.addresses ?? [], source);
+    const peers = readPeers(several(document, "peer", top), identity, own, source);
+    const host = readHost(hostTables, { role, own, peers, listenPort: listen.port });
     const keys = ownKeys(identity);
-    return tunnel && keys ? { role, tunnel, keys, ...common, listen, peers } : null;
+    return tunnel && keys ? { role, tunnel, host, keys, ...common, listen, peers } : null;
   }
   return null;
 }

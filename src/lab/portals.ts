@@ -29,6 +29,8 @@ export interface PortalOptions {
   command?: { local?: readonly string[]; remote?: readonly string[] };
   /** False: started and not waited for. Default: until every path is up. */
   wait?: boolean;
+  /** False: nobody routes the client's and the server's traffic into the tunnel, unless the portals do. */
+  route?: boolean;
 }
 
 /** Bytes around an inner packet: IP and UDP header, and portal's own 32. */
@@ -76,7 +78,7 @@ export class Portals {
       return lab.spawn(side, [...command, "--toml", tomlFile(side)], `${side} portal`);
     };
     const portals = new Portals(lab, { remote: start("remote"), local: start("local") }, paths.length);
-    await portals.route();
+    if (options.route ?? true) await portals.route();
     if (options.wait ?? true) await portals.up();
     return portals;
   }

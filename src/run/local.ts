@@ -7,6 +7,7 @@ import type { Engine } from "./engine.ts";
 import { StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import type { Sockets } from "./loop.ts";
+import { resolveName } from "./names.ts";
 import { openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
 import { PathManager } from "./pathmanager.ts";
 import { Resolver } from "./resolver.ts";
@@ -15,6 +16,8 @@ export class Local implements Sockets {
   readonly paths: PathManager<UdpSocket>;
   readonly resolver: Resolver;
   readonly interfaces: Interfaces;
+  /** Called with the interfaces of the paths before one of them gets a socket, and whenever they may have changed. */
+  onPaths: (names: readonly string[]) => void = () => {};
   private readonly engine: Engine;
   private readonly clock: () => number;
 
@@ -31,6 +34,7 @@ export class Local implements Sockets {
     let warned = false;
     const open = (name: string, remotes: Parameters<typeof openPathSocket>[1]): UdpSocket => {
       const { offloads } = config.tunnel;
+      this.onPaths(this.paths.names);
       const socket = openPathSocket(name, remotes, offloads, log);
       if (offloads && !warned) warnOfOffloads([socket], log);
       warned = true;
@@ -39,9 +43,13 @@ export class Local implements Sockets {
     this.paths = new PathManager(engine, config.tunnel.interface, open, log);
     this.paths.configure(clock(), config.paths);
     this.interfaces = watchInterfaces(opened);
-    this.resolver = new Resolver(config.remote.host, config.remote.port, log, (endpoints) => {
-      this.paths.setRemotes(clock(), endpoints);
-    });
+    this.resolver = new Resolver(
+      config.remote.host,
+      config.remote.port,
+      log,
+      (endpoints) => this.paths.setRemotes(clock(), endpoints),
+      (host) => resolveName(host, this.paths.names),
+    );
     opened.push({ close: () => this.close() });
   }
 
@@ -66,6 +74,7 @@ export class Local implements Sockets {
     const tell = (news: InterfaceNews) => this.paths.onInterface(now, news);
     if (first) this.interfaces.readFirst(tell);
     else this.interfaces.read(tell);
+    this.onPaths(this.paths.names);
     // A name server may be in reach now.
     if (this.resolver.waits) this.resolver.hurry(now);
   }

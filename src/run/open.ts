@@ -14,7 +14,7 @@ import {
 } from "../sys/errno.ts";
 import { Interfaces } from "../sys/interfaces.ts";
 import { addAddress, bringUp } from "../sys/netlink.ts";
-import { Tun } from "../sys/tun.ts";
+import { OPEN_TUN, Tun } from "../sys/tun.ts";
 import { UdpSocket } from "../sys/udp.ts";
 import { formatAddress } from "../wire/address.ts";
 import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
@@ -142,6 +142,12 @@ function isUnspecifiedIpv6(address: Uint8Array): boolean {
 
 function tunFailure(error: unknown, name: string): unknown {
   if (!(error instanceof SysError)) return error;
+  if (error.errno === EACCES && error.call === OPEN_TUN) {
+    return new StartFailure(
+      "cannot open /dev/net/tun: not permitted; run portal as root, or let its user open it: chmod 666 /dev/net/tun",
+      NOT_PERMITTED,
+    );
+  }
   if (error.errno === EPERM || error.errno === EACCES) {
     return new StartFailure(
       `cannot create the interface ${name}: not permitted; run portal as root or with CAP_NET_ADMIN`,

@@ -8,7 +8,7 @@
  * whoever runs it.
  */
 import type { PathConfig } from "../config/config.ts";
-import { isGlob, matchesGlob } from "../config/glob.ts";
+import { isGlob, means } from "../config/glob.ts";
 import { MAX_PATHS } from "../proto/limits.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket, InterfaceNews, InterfaceState } from "../share/io.ts";
@@ -76,6 +76,14 @@ export class PathManager<Socket extends PathSocket> {
 
   get sockets(): Socket[] {
     return [...this.ways.values()].map(({ socket }) => socket);
+  }
+
+  /** The interfaces that are there and asked for, be there a path already or not. */
+  get names(): string[] {
+    return [...this.interfaces.keys()].filter((name) => {
+      const asked = this.askedFor(name);
+      return asked !== null && this.wanted(name, asked).state === "up";
+    });
   }
 
   /** What kept interfaces from becoming paths. */
@@ -285,12 +293,6 @@ export class PathManager<Socket extends PathSocket> {
     const names = [...new Set([...this.ways.keys(), ...this.asked.map(({ path }) => path.interface)])];
     return `no path ${name}: there ${names.length === 1 ? "is" : "are"} ${names.join(", ") || "none"}`;
   }
-}
-
-/** True when an entry is a pattern, and the interface one of those it stands for. */
-function means({ interface: pattern, exclude }: PathConfig, name: string): boolean {
-  if (!isGlob(pattern) || !matchesGlob(pattern, name)) return false;
-  return !exclude.some((each) => matchesGlob(each, name));
 }
 
 export function useOf(path: PathConfig): PathUse {

@@ -1,6 +1,7 @@
 /**
  * Runs one portal from its configuration: sockets, TUN, control socket, loop, and a clean end. What cannot be had is told
- * in one line, and nothing is left behind: descriptors and the TUN end with the process, the control socket is removed.
+ * in one line, and nothing is left behind: descriptors and the TUN end with the process, the control socket is removed,
+ * the machine's settings are what they were.
  */
 import pkg from "../../package.json";
 import type { Config } from "../config/config.ts";
@@ -15,6 +16,7 @@ import type { Tun } from "../sys/tun.ts";
 import { serveControl } from "./control.ts";
 import { Engine } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
+import { changeHost, recover, someIsUp } from "./host.ts";
 import { Local } from "./local.ts";
 import type { AdjustableLog } from "./log.ts";
 import { micros, runLoop, type Sockets } from "./loop.ts";
@@ -22,6 +24,7 @@ import { canSegment, NO_SEGMENTATION, openListeners, openTun } from "./open.ts";
 import { commandsOf } from "./pathcommands.ts";
 import { type LoadConfig, peerOf, Reloader } from "./reload.ts";
 import { base64, Reporter } from "./report.ts";
+import { openManager, Supervision } from "./supervision.ts";
 
 /** Runs until SIGTERM or SIGINT; `load` reads the configuration again. The process's exit code: 0, or why it could not start. */
 export async function runPortal(config: Config, log: AdjustableLog, load: LoadConfig): Promise<number> {
@@ -50,6 +53,7 @@ async function run(
     });
   }
 
+  recover(config, log);
   const crypto = createNoiseCrypto();
   const { privateKey } = config.keys;
   const statics: StaticKeys = { privateKey, publicKey: crypto.publicKey(privateKey) };
@@ -86,7 +90,12 @@ async function run(
   const commands = { ...commandsOf(local, log, micros), reload: () => reloader.reload() };
   const control = serveControl(config.controlSocket, () => reporter.report(micros()), commands);
   opened.push({ close: () => control.stop() });
+  const host = changeHost(config, log, opened);
+  if (local !== null) local.onPaths = (names) => host.setPaths(names);
   local?.begin();
+  const manager = openManager(process.env.NOTIFY_SOCKET, log);
+  if (manager !== null) opened.push(manager);
+  const supervision = new Supervision(manager);
 
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
@@ -101,6 +110,8 @@ async function run(
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
+      host.onTick(now, someIsUp(engine));
+      supervision.onTick(engine.portal, config.role);
       if (segments && !canSegment(sockets.sockets)) {
         segments = false;
         log.warn(NO_SEGMENTATION);
@@ -108,6 +119,7 @@ async function run(
       local?.onTick(now);
     },
   });
+  supervision.stopping();
   engine.close(micros());
   if (!asked) {
     log.error(`the interface ${tun.name} was deleted: start portal again`);

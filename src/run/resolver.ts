@@ -35,7 +35,7 @@ export class Resolver {
     port: number,
     log: Log,
     found: (endpoints: Endpoint[]) => void,
-    resolve: Resolve = systemResolve,
+    resolve: Resolve,
   ) {
     this.host = host;
     this.port = port;
@@ -123,10 +123,4 @@ export class Resolver {
       `cannot resolve "${host}" (${code}): portal keeps trying; check [remote] endpoint and this machine's DNS`,
     );
   }
-}
-
-/** By the C library, which heeds a changed /etc/resolv.conf. */
-async function systemResolve(host: string): Promise<string[]> {
-  const found = await Bun.dns.lookup(host, { backend: "libc" });
-  return found.map(({ address }) => address);
 }

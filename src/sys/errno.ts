@@ -2,14 +2,17 @@
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const EAGAIN = 11;
 export const EACCES = 13;
 export const EBUSY = 16;
+export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const EMSGSIZE = 90;
+export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
@@ -22,14 +25,17 @@ export const ECONNREFUSED = 111;
 const names: Record<number, string> = {
   [EPERM]: "EPERM, not permitted",
   [ENOENT]: "ENOENT, no such file",
+  [ESRCH]: "ESRCH, nothing such",
   [EINTR]: "EINTR, interrupted",
   [EIO]: "EIO, input/output error",
   [EAGAIN]: "EAGAIN, try again",
   [EACCES]: "EACCES, permission denied",
   [EBUSY]: "EBUSY, in use",
+  [EEXIST]: "EEXIST, exists already",
   [ENODEV]: "ENODEV, no such device",
   [EINVAL]: "EINVAL, invalid argument",
   [EMSGSIZE]: "EMSGSIZE, message too long",
+  [EOPNOTSUPP]: "EOPNOTSUPP, not supported",
   [EAFNOSUPPORT]: "EAFNOSUPPORT, address family not supported",
   [EADDRINUSE]: "EADDRINUSE, address in use",
   [EADDRNOTAVAIL]: "EADDRNOTAVAIL, address not available",

@@ -27,10 +27,14 @@ const table = {
   connect: { args: [i, p, i], returns: i },
   getsockname: { args: [i, p, p], returns: i },
   setsockopt: { args: [i, i, i, p, i], returns: i },
+  // Which network namespace this is (SO_NETNS_COOKIE).
+  getsockopt: { args: [i, i, i, p, p], returns: i },
   sendmsg: { args: [i, p, i], returns: l },
   recvmsg: { args: [i, p, i], returns: l },
   // Waiting, with nanoseconds.
   ppoll: { args: [p, n, p, p, n], returns: i },
+  // Who owns a journal of host changes: the kernel forgets it with the process, however that ends.
+  flock: { args: [i, i], returns: i },
   // Copies between buffers: a typed array's set() would allocate a view each time.
   memcpy: { args: [p, p, n], returns: p },
   // Memory that nobody needs now goes back to the system.

@@ -1,8 +1,8 @@
 /**
- * Interfaces by rtnetlink (rtnetlink(7), RFC 3549): number, MTU, addresses, up. One request, one answer, blocking; used
- * at start, not on the datagram path.
+ * Requests to rtnetlink (rtnetlink(7), RFC 3549), and interfaces by it: number, MTU, addresses, up. One request, one
+ * answer, blocking; used at start, not on the datagram path.
  */
-import { SysError } from "./errno.ts";
+import { EINVAL, SysError } from "./errno.ts";
 import { errno, libc } from "./libc.ts";
 import { at, cString, nativeBlock, writePointer } from "./memory.ts";
 
@@ -10,10 +10,12 @@ const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
+const NLM_F_DUMP = 0x300;
 const NLM_F_REPLACE = 0x100;
 const NLM_F_CREATE = 0x400;
 const AF_INET = 2;
@@ -26,7 +28,8 @@ const IFF_UP = 1;
 /** No duplicate address detection: nobody else is on a TUN. */
 const IFA_F_NODAD = 2;
 
-const HEADER_BYTES = 16;
+export const HEADER_BYTES = 16;
+const ANSWER_BYTES = 65_536;
 const LINK_BYTES = 16;
 const ADDRESS_BYTES = 8;
 
@@ -72,34 +75,72 @@ function writeAttribute32(view: DataView, offset: number, type: number, value: n
   view.setUint32(offset + 4, value, true);
 }
 
-/** Sends one request and reads its acknowledgement. Throws SysError named `what`. */
-function request(bytes: Uint8Array, type: number, flags: number, what: string): void {
+/** Sends one request, whose first HEADER_BYTES are ours to fill, and reads its acknowledgement. Throws SysError named `what`. */
+export function request(bytes: Uint8Array, type: number, flags: number, what: string): void {
+  exchange(bytes, type, NLM_F_ACK | flags, what, () => {});
+}
+
+/** Sends one request and shows each message of the answer from its body on. Throws SysError named `what`. */
+export function dump(
+  bytes: Uint8Array,
+  type: number,
+  what: string,
+  each: (view: DataView, body: number, end: number) => void,
+): void {
+  exchange(bytes, type, NLM_F_DUMP, what, each);
+}
+
+function exchange(
+  bytes: Uint8Array,
+  type: number,
+  flags: number,
+  what: string,
+  each: (view: DataView, body: number, end: number) => void,
+): void {
   const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new SysError("netlink socket", errno());
   try {
-    const message = nativeBlock(bytes.length);
-    message.bytes.set(bytes);
-    message.view.setUint32(0, bytes.length, true);
-    message.view.setUint16(4, type, true);
-    message.view.setUint16(6, NLM_F_REQUEST | NLM_F_ACK | flags, true);
-    const kernel = nativeBlock(12);
-    kernel.view.setUint16(0, AF_NETLINK, true);
-    const iovec = nativeBlock(16);
-    writePointer(iovec.view, 0, message.address);
-    iovec.view.setUint32(8, bytes.length, true);
-    const header = nativeBlock(56);
-    writePointer(header.view, 0, kernel.address);
-    header.view.setUint32(8, 12, true);
-    writePointer(header.view, 16, iovec.address);
-    header.view.setUint32(24, 1, true);
-    if (Number(libc.sendmsg(fd, at(header), 0)) < 0) throw new SysError(what, errno());
-    const answer = nativeBlock(1024);
-    const length = Number(libc.read(fd, at(answer), 1024));
-    if (length < HEADER_BYTES + 4) throw new SysError(what, errno());
-    const error =
-      answer.view.getUint16(4, true) === NLMSG_ERROR ? answer.view.getInt32(HEADER_BYTES, true) : 0;
-    if (error !== 0) throw new SysError(what, -error);
+    send(fd, bytes, type, flags, what);
+    const answer = nativeBlock(ANSWER_BYTES);
+    const { view } = answer;
+    for (;;) {
+      const length = Number(libc.read(fd, at(answer), ANSWER_BYTES));
+      if (length < HEADER_BYTES + 4) throw new SysError(what, errno());
+      for (let start = 0; start + HEADER_BYTES <= length; ) {
+        const size = view.getUint32(start, true);
+        const kind = view.getUint16(start + 4, true);
+        const body = start + HEADER_BYTES;
+        if (kind === NLMSG_DONE) return;
+        if (kind === NLMSG_ERROR) {
+          const error = view.getInt32(body, true);
+          if (error !== 0) throw new SysError(what, -error);
+          return;
+        }
+        if (size < HEADER_BYTES || start + size > length) throw new SysError(what, EINVAL);
+        each(view, body, start + size);
+        start += (size + 3) & ~3;
+      }
+    }
   } finally {
     libc.close(fd);
   }
+}
+
+function send(fd: number, bytes: Uint8Array, type: number, flags: number, what: string): void {
+  const message = nativeBlock(bytes.length);
+  message.bytes.set(bytes);
+  message.view.setUint32(0, bytes.length, true);
+  message.view.setUint16(4, type, true);
+  message.view.setUint16(6, NLM_F_REQUEST | flags, true);
+  const kernel = nativeBlock(12);
+  kernel.view.setUint16(0, AF_NETLINK, true);
+  const iovec = nativeBlock(16);
+  writePointer(iovec.view, 0, message.address);
+  iovec.view.setUint32(8, bytes.length, true);
+  const header = nativeBlock(56);
+  writePointer(header.view, 0, kernel.address);
+  header.view.setUint32(8, 12, true);
+  writePointer(header.view, 16, iovec.address);
+  header.view.setUint32(24, 1, true);
+  if (Number(libc.sendmsg(fd, at(header), 0)) < 0) throw new SysError(what, errno());
 }

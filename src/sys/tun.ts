@@ -37,6 +37,9 @@ const OFFLOADS = [
   TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
 ];
 
+/** The call of a SysError that comes before there is any interface. */
+export const OPEN_TUN = "open /dev/net/tun";
+
 /** A virtio header and the largest IP packet. */
 const READ_BYTES = VIRTIO_BYTES + 65_536;
 const IOVEC_BYTES = 16;
@@ -65,7 +68,7 @@ export class Tun implements TunDevice {
    */
   static open(name: string, offloads = true): Tun {
     const fd = libc.open(at(cString("/dev/net/tun")), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) throw new SysError("open /dev/net/tun", errno());
+    if (fd < 0) throw new SysError(OPEN_TUN, errno());
     try {
       const virtio = offloads && attach(fd, name, IFF_VNET_HDR);
       if (!virtio) attach(fd, name, 0);

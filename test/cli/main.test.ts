@@ -77,19 +77,29 @@ describe("usage", () => {
 
 describe("portal check", () => {
   test("says that nothing is wrong", async () => {
-    expect(await portal(["check", "--toml", right])).toEqual({
-      code: 0,
-      stdout: `${right}: no faults, local portal\n`,
-      stderr: "",
-    });
+    const { code, stdout, stderr } = await portal(["check", "--toml", right]);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toStartWith(`${right}: no faults, local portal\n`);
     expect((await portal(["check", `--toml=${right}`])).code).toBe(0);
   });
 
   test("looks in the working directory when no file is named", async () => {
     write("portal.toml", LOCAL);
     for (const args of [["check"], ["check", "--toml"]]) {
-      expect((await portal(args, { cwd: directory })).stdout).toBe("portal.toml: no faults, local portal\n");
+      const { stdout } = await portal(args, { cwd: directory });
+      expect(stdout).toStartWith("portal.toml: no faults, local portal\n");
     }
+  });
+
+  test("says what a start would change on this machine", async () => {
+    const { stdout } = await portal(["check", "--toml", right]);
+    expect(stdout).toContain(`
+A start changes on this machine, and the end undoes:
+- the interface portal0
+    ip tuntap add portal0 mode tun
+    ip link set portal0 mtu 1420 up
+    ip addr add 10.77.0.2/24 dev portal0
+`);
   });
 
   test("shows each fault on standard error", async () => {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { HostConfig } from "../../src/config/config.ts";
 import { SECTIONS } from "../../src/config/keys.ts";
 import { configOf, keyText, parseText } from "./source.ts";
 
@@ -25,7 +26,13 @@ test("the defaults it shows are the defaults", () => {
   const shown = configOf(fillIn(uncomment(localHalf)), files);
   const short = configOf(fillIn(localHalf), files);
   if (shown.role !== "local" || short.role !== "local") throw new Error("not local");
-  expect({ ...shown, paths: shown.paths.slice(0, 1) }).toEqual({ ...short, paths: short.paths.slice(0, 1) });
+  // A path and a handover more are no defaults.
+  const host: HostConfig = { ...shown.host, handovers: [] };
+  expect({ ...shown, host, paths: shown.paths.slice(0, 1) }).toEqual({
+    ...short,
+    paths: short.paths.slice(0, 1),
+  });
+  expect(shown.host.handovers).toMatchObject([{ interface: "eth1" }]);
   expect(shown.paths[2]).toMatchObject({ congestion: "fixed", upBytesPerSecond: 1_250_000 });
 });
 

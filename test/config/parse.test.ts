@@ -30,6 +30,17 @@ describe("what is right", () => {
         offloads: true,
         keepSeconds: 300,
       },
+      host: {
+        routes: [],
+        refused: [],
+        onDown: "block",
+        forwarding: false,
+        nat: [],
+        clampMss: false,
+        looseRpFilter: true,
+        forwards: [],
+        handovers: [],
+      },
       keys: { privateKey: keyOf(1) },
       logLevel: "info",
       controlSocket: "/run/portal/portal0.sock",
@@ -90,6 +101,13 @@ private_key_file = "private.key"
 endpoint = "[2001:db8::1]:4000"
 public_key = "${keyText(9)}"
 preshared_key_file = "psk"
+[host]
+routes = ["2001:db8::/32"]
+on_down = "direct"
+forwarding = true
+nat = ["fd10::/64"]
+clamp_mss = false
+loose_rp_filter = false
 [[path]]
 interface = "eth0"
 metric = 7
@@ -111,6 +129,17 @@ down = 16_000
         privacy: false,
         offloads: true,
         keepSeconds: 300,
+      },
+      host: {
+        routes: [expect.objectContaining({ text: "2001:db8::/32" })],
+        refused: [],
+        onDown: "direct",
+        forwarding: true,
+        nat: [expect.objectContaining({ text: "fd10::/64" })],
+        clampMss: false,
+        looseRpFilter: false,
+        forwards: [],
+        handovers: [],
       },
       keys: { privateKey: keyOf(3) },
       logLevel: "debug",

@@ -31,6 +31,16 @@ export async function runPortal(
   return await lab.exec(side, [...limit, ...command, "--toml", file]);
 }
 
+/** Starts the remote again after its end, and routes nothing. */
+export async function startRemote(lab: Lab): Promise<LabProcess> {
+  const portal = lab.spawn("remote", [...selfCommand(), "--toml", tomlFile("remote")], "remote portal");
+  await lab.waitFor("the remote portal to answer", SOON, async () => {
+    if (!portal.running) throw portal.failure(await portal.exited);
+    return (await lab.status("remote")) !== null;
+  });
+  return portal;
+}
+
 /** Starts one side of `lab.startPortals()` again after its end, with the configuration it had. */
 export async function startAgain(lab: Lab, side: Side): Promise<LabProcess> {
   const portal = lab.spawn(side, [...selfCommand(), "--toml", tomlFile(side)], `${side} portal`);

@@ -1,6 +1,6 @@
 /** A start that fails says in one line what is wrong and what to do, has its exit code, and leaves nothing behind. */
 import { expect } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SIDES, type Side } from "../../src/lab/portals.ts";
 import { selfCommand } from "../../src/lab/self.ts";
@@ -10,6 +10,7 @@ import { keyText } from "../config/source.ts";
 import { scenario } from "./scenario.ts";
 import { controlSocket, runPortal, tomlFile, traces } from "./single.ts";
 import { pings } from "./traffic.ts";
+import { asNobody, giveNobody, shell } from "./user.ts";
 
 /** The folder of these tests' configurations and sockets, in a file system of the laboratory's own. */
 const DIRECTORY = "/run/start";
@@ -216,23 +217,8 @@ failure("a second portal beside the first", async (lab) => {
 
 // --- Rights: exit code 4 ---
 
-const NOBODY = 65534;
-
-function shell(script: string): void {
-  const { exitCode, stderr } = Bun.spawnSync(["sh", "-ec", script]);
-  if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
-}
-
-/** This program as a user without rights. What it is made of may lie where only its owner looks: it is shown below /run. */
-function asNobody(): string[] {
-  shell(`mkdir /run/program; mount --bind '${join(import.meta.dir, "../..")}' /run/program`);
-  shell(`touch /run/bun; mount --bind '${process.execPath}' /run/bun`);
-  const setpriv = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
-  return [...setpriv, "/run/bun", "/run/program/src/main.ts"];
-}
-
 function give(file: string): string {
-  for (const path of [file, DIRECTORY]) chownSync(path, NOBODY, NOBODY);
+  giveNobody(file, DIRECTORY);
   return file;
 }
 
@@ -254,12 +240,18 @@ failure("a port that this user may not have", async (lab) => {
   );
 });
 
-for (const mode of ["600", "666"]) {
+for (const [mode, stderr] of [
+  [
+    "600",
+    "cannot open /dev/net/tun: not permitted; run portal as root, or let its user open it: chmod 666 /dev/net/tun\n",
+  ],
+  ["666", "cannot create the interface portal0: not permitted; run portal as root or with CAP_NET_ADMIN\n"],
+] as const) {
   failure(`an interface that this user may not make, with the device's mode ${mode}`, async (lab) => {
     const nobody = asNobody();
     shell(`mknod -m ${mode} /run/tun c 10 200; mount --bind /run/tun /dev/net/tun`);
-    const words = "not permitted; run portal as root or with CAP_NET_ADMIN";
-    const expected = { code: 4, stderr: `cannot create the interface portal0: ${words}\n` };
-    for (const side of SIDES) await expectFailure(lab, side, give(configure(side)), expected, nobody);
+    for (const side of SIDES) {
+      await expectFailure(lab, side, give(configure(side)), { code: 4, stderr }, nobody);
+    }
   });
 }

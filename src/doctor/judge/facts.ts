@@ -1,0 +1,122 @@
+/** What `portal doctor` found out about a machine, before anybody judges it. Null where it could not be found out. */
+import type { StatusReport } from "../../share/status.ts";
+
+export interface KernelFacts {
+  /** As uname gives it: 6.1.0-rpi7. */
+  readonly release: string;
+  /** What became of opening /dev/net/tun: an interface can be made there, or there is no such device, or we may not. */
+  readonly tun: "ok" | "missing" | "denied";
+  /** Segmentation offloads and virtio headers of a TUN. Null: none could be made to see. */
+  readonly tunOffloads: boolean | null;
+  readonly udpSegmentation: boolean;
+  readonly udpReceive: boolean;
+}
+
+/** What this process may do. */
+export interface RightsFacts {
+  readonly netAdmin: boolean;
+  readonly netRaw: boolean;
+  readonly netBindService: boolean;
+  /** Ports from here on need no right. */
+  readonly unprivilegedPort: number;
+}
+
+export interface SpeedFacts {
+  readonly suite: string;
+  /** libcrypto; or what stands in for it. */
+  readonly library: "libcrypto" | "fallback";
+  /** What was measured works as it should. */
+  readonly correct: boolean;
+  /** Microseconds of one thread per datagram of a full packet. */
+  readonly sealMicros: number;
+  readonly openMicros: number;
+  readonly ringMicros: number;
+  /** Into the kernel or out of it, in batches as large as it takes. Null: there is no loopback interface to try. */
+  readonly kernelMicros: number | null;
+}
+
+/** What came of asking the remote portal for a handshake by one path. */
+export type Exchange =
+  | { readonly outcome: "answered"; readonly rttMs: number }
+  /** Nothing came back, or nothing of the remote's. */
+  | { readonly outcome: "silent" }
+  /** The remote machine says that nobody listens at that port. */
+  | { readonly outcome: "refused" }
+  /** Answered by who knows both keys, but has another pre-shared key. */
+  | { readonly outcome: "unreadable" }
+  /** The kernel did not take it. */
+  | { readonly outcome: "unsent"; readonly problem: string };
+
+export interface WayFacts {
+  readonly gateway: boolean;
+  /** 0: no route leads there. */
+  readonly table: number;
+  readonly mtu: number;
+}
+
+export interface PathFacts {
+  readonly interface: string;
+  /** Null: there is no such interface. */
+  readonly device: {
+    readonly up: boolean;
+    readonly carrier: boolean;
+    readonly mtu: number;
+    readonly kind: string | null;
+  } | null;
+  /** Its addresses of the remote's family, but for link-local ones. */
+  readonly addresses: readonly string[];
+  /** The way to the remote out of this interface. */
+  readonly way: WayFacts | null;
+  /** It is also the way that packets for the remote take which are bound to no interface. */
+  readonly preferred: boolean;
+  /** Of IPv4 only. */
+  readonly rpFilter: { readonly all: number; readonly own: number } | null;
+  /** Null: a portal runs with this configuration and was asked instead, or there was no way to try. */
+  readonly exchange: Exchange | null;
+  /** Pings to the remote by this path: whether one was answered, and the largest IP packet that went unfragmented. */
+  readonly ping: { readonly answered: boolean; readonly largest: number } | null;
+}
+
+export interface RemoteFacts {
+  readonly host: string;
+  readonly port: number;
+  /** In the resolver's order; null when it has none. */
+  readonly addresses: readonly string[] | null;
+  readonly problem: string | null;
+  readonly ipv6: boolean;
+}
+
+/** Something else on this machine that takes packets: an interface with a route for half of the Internet or more. */
+export interface TakerFacts {
+  readonly interface: string;
+  readonly kind: string | null;
+  readonly table: number;
+}
+
+export interface ListenFacts {
+  readonly port: number;
+  /** What became of listening there; null when the portal that runs does. */
+  readonly problem: "in use" | "not permitted" | "no such address" | null;
+  readonly forwardsIpv4: boolean;
+  readonly forwardsIpv6: boolean;
+}
+
+export interface Facts {
+  readonly role: "local" | "remote";
+  /** What the portal that runs with this configuration says; null when none does. */
+  readonly status: StatusReport | null;
+  readonly ownPublicKey: string;
+  readonly tunnel: { readonly interface: string; readonly mtu: number; readonly ipv6: boolean };
+  readonly kernel: KernelFacts;
+  readonly rights: RightsFacts;
+  /** The year that this machine's clock shows. */
+  readonly year: number;
+  readonly conntrack: { readonly count: number; readonly limit: number } | null;
+  readonly speed: SpeedFacts;
+  readonly paths: readonly PathFacts[];
+  readonly remote: RemoteFacts | null;
+  readonly listen: ListenFacts | null;
+  readonly takers: readonly TakerFacts[];
+  /** Policy rules besides the kernel's own three. */
+  readonly rules: readonly { readonly priority: number; readonly table: number }[];
+}

@@ -1,0 +1,156 @@
+/** Judges the machine: its kernel, our rights on it, its clock, its connection tracking, its speed. */
+import type { Facts } from "./facts.ts";
+import { type Finding, fault, ok, warning } from "./finding.ts";
+
+export function judgeMachine(facts: Facts): Finding[] {
+  return [
+    ...judgeKernel(facts),
+    ...judgeRights(facts),
+    judgeClock(facts),
+    ...judgeConntrack(facts),
+    ...judgeSpeed(facts),
+  ];
+}
+
+function judgeKernel({ kernel, status }: Facts): Finding[] {
+  const subject = "kernel";
+  const findings: Finding[] = [];
+  if (kernel.tun === "missing" && status === null) {
+    const advice = "run: modprobe tun (in a container, let it have the device /dev/net/tun)";
+    findings.push(fault(subject, "there is no /dev/net/tun", advice));
+  }
+  if (kernel.tun === "denied" && status === null) {
+    findings.push(
+      fault(
+        subject,
+        "no permission to open /dev/net/tun",
+        "run: chmod 666 /dev/net/tun (to make an interface there takes CAP_NET_ADMIN besides)",
+      ),
+    );
+  }
+  const offloads = status?.offloads.tun ?? kernel.tunOffloads;
+  const without = [
+    offloads === false ? "TUN offloads" : null,
+    kernel.udpSegmentation ? null : "sending UDP in batches (UDP_SEGMENT, Linux 4.18)",
+    kernel.udpReceive ? null : "receiving UDP in batches (UDP_GRO, Linux 5.0)",
+  ].filter((name) => name !== null);
+  if (without.length > 0) {
+    const message = `Linux ${kernel.release} has no ${without.join(", no ")}`;
+    findings.push(
+      warning(subject, message, "portal works without, several times slower: a newer kernel has them"),
+    );
+  }
+  if (findings.length > 0) return findings;
+  const tried = offloads === null ? "" : "TUN with offloads, ";
+  return [ok(subject, `Linux ${kernel.release}: ${tried}UDP in batches`)];
+}
+
+/** The kernel that lets everybody bind a socket to an interface (Linux c427bfec18f2, 5.7). */
+const FREE_BIND = [5, 7] as const;
+
+function judgeRights({ rights, kernel, role, listen, status }: Facts): Finding[] {
+  const subject = "permissions";
+  const missing: string[] = [];
+  if (!rights.netAdmin) missing.push("CAP_NET_ADMIN, for the TUN");
+  if (role === "local" && !rights.netRaw && isOlder(kernel.release, FREE_BIND)) {
+    missing.push("CAP_NET_RAW, to bind to interfaces on a kernel before 5.7");
+  }
+  if (listen !== null && listen.port < rights.unprivilegedPort && !rights.netBindService) {
+    missing.push(`CAP_NET_BIND_SERVICE, for port ${listen.port}`);
+  }
+  if (missing.length === 0) return [ok(subject, "all that portal needs")];
+  const message = `this process has no ${missing.join("; no ")}`;
+  const advice = "run as root, or as a service: portal service systemd --install";
+  // The portal that runs has what it needs; only we do not see everything.
+  return [
+    status === null
+      ? fault(subject, message, advice)
+      : warning(subject, message, "run as root to see everything"),
+  ];
+}
+
+function isOlder(release: string, [major, minor]: readonly [number, number]): boolean {
+  const [, first, second] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  return Number(first) < major || (Number(first) === major && Number(second) < minor);
+}
+
+/** No portal is older: a clock that shows less was never set. */
+const YEAR_LEAST = 2025;
+
+function judgeClock({ year }: Facts): Finding {
+  if (year >= YEAR_LEAST) return ok("clock", "nothing depends on it");
+  return ok(
+    "clock",
+    `it is not set (it shows ${year}), but nothing depends on it, only the times in the log`,
+  );
+}
+
+/** Beyond this share of its limit the table fills up at the next peak, and new flows are dropped. */
+const CONNTRACK_FULL = 0.8;
+
+function judgeConntrack({ conntrack }: Facts): Finding[] {
+  if (conntrack === null) return [];
+  const { count, limit } = conntrack;
+  const message = `${count} of ${limit} connections tracked`;
+  if (count < limit * CONNTRACK_FULL) return [ok("conntrack", message)];
+  const advice = `run: sysctl -w net.netfilter.nf_conntrack_max=${limit * 4}`;
+  return [warning("conntrack", `${message}: beyond the limit new flows are dropped`, advice)];
+}
+
+/** Less on a processor of this kind than one fast line brings. */
+const CEILING_LOW = 100;
+
+function judgeSpeed({ speed, tunnel }: Facts): Finding[] {
+  const subject = "speed";
+  if (!speed.correct) {
+    return [
+      fault(
+        subject,
+        `${speed.suite} by ${nameOf(speed.library)} does not open what it sealed`,
+        "reinstall OpenSSL (libssl3)",
+      ),
+    ];
+  }
+  const mbit = ceilingMbit(speed, tunnel.mtu);
+  const costs = `seal ${micros(speed.sealMicros)}, open ${micros(speed.openMicros)}, ring ${micros(speed.ringMicros)}${speed.kernelMicros === null ? "" : `, kernel ${micros(speed.kernelMicros)}`}`;
+  const message = `${speed.suite} by ${nameOf(speed.library)}: about ${mbit} Mbit/s to be expected (per packet ${costs})`;
+  if (speed.library === "fallback") {
+    return [
+      warning(
+        subject,
+        `${message}; there is no libcrypto.so.3`,
+        "install OpenSSL 3 (Debian's package libssl3)",
+      ),
+    ];
+  }
+  if (mbit < CEILING_LOW) {
+    const advice = "set offloads = true if it is not; with privacy = false packets are only authenticated";
+    return [warning(subject, message, advice)];
+  }
+  return [ok(subject, message)];
+}
+
+function nameOf(library: "libcrypto" | "fallback"): string {
+  return library === "libcrypto" ? "libcrypto" : "Bun itself";
+}
+
+/**
+ * What is not measured here (headers, acknowledgements, whose turn it is, the TUN) costs about as much again: a portal took
+ * 2.1 CPU seconds per GB where the measured parts came to 1.1 (x64, one encrypted path, Bun 1.4.5).
+ */
+const REST = 2;
+
+/**
+ * Expected of one direction: one thread takes a packet from the kernel, passes the ring, protects it and gives it to the
+ * kernel; or the reverse. Rounded to what such an estimate can know.
+ */
+export function ceilingMbit(speed: Facts["speed"], mtu: number): number {
+  const cipher = Math.max(speed.sealMicros, speed.openMicros);
+  const mbit = (mtu * 8) / (REST * (cipher + speed.ringMicros + 2 * (speed.kernelMicros ?? 0)));
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(mbit)) - 1);
+  return Math.round(mbit / step) * step;
+}
+
+function micros(value: number): string {
+  return `${value.toFixed(value < 9.95 ? 1 : 0)} us`;
+}

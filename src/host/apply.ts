@@ -1,0 +1,114 @@
+/** Makes a change and undoes it. Undoing takes away what portal made and nothing else; what is gone already is no fault. */
+import { EAFNOSUPPORT, EOPNOTSUPP, EPERM, SysError } from "../sys/errno.ts";
+import { addRoute, addRule, deleteRoute, deleteRule, isExisting } from "../sys/routing.ts";
+import {
+  type Change,
+  commandsOf,
+  type IptablesChange,
+  iptablesName,
+  makingArguments,
+  type NftChange,
+  removingArguments,
+  type SysctlChange,
+  sysctlCommand,
+} from "./change.ts";
+import { runProgram } from "./command.ts";
+import { HostFailure } from "./failure.ts";
+import { heldByAnother } from "./journal.ts";
+import { expectWritable, restoreSysctl, writeSysctl } from "./sysctl.ts";
+
+/** What is told to the operator meanwhile. */
+export interface HostLog {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+/** Throws HostFailure when `make` is sure to fail: nothing has to be written into a journal then. */
+export function expectPossible(change: Change): void {
+  if (change.kind === "sysctl") expectWritable(change.file, change.value);
+}
+
+/** Throws HostFailure. */
+export function make(change: Change): void {
+  if (change.kind === "sysctl") writeSysctl(change.file, change.value);
+  else if (change.kind === "rule") enter(change, () => addRule(change.rule));
+  else if (change.kind === "route") enter(change, () => addRoute(change.route));
+  else if (change.kind === "nft") makeTable(change);
+  else makeChains(change);
+}
+
+/** `journal`: of the portal whose change it is. Never throws; what cannot be undone is told. */
+export function undo(change: Change, journal: string, log: HostLog): void {
+  try {
+    if (change.kind === "sysctl") undoSysctl(change, journal, log);
+    else if (change.kind === "rule") deleteRule(change.rule);
+    else if (change.kind === "route") deleteRoute(change.route);
+    else if (change.kind === "nft") removeTable(change);
+    else removeChains(change);
+  } catch (error) {
+    log.warn(`cannot undo "${change.words}": ${(error as Error).message}`);
+  }
+}
+
+function undoSysctl(change: SysctlChange, journal: string, log: HostLog): void {
+  const { file, value, former } = change;
+  // Whoever ends last puts back what was there first.
+  if (heldByAnother(journal, file)?.value === value || restoreSysctl(change)) return;
+  const command = sysctlCommand(file, former);
+  log.warn(
+    `/proc/sys/net/${file} was changed meanwhile and stays; before portal it was ${former}: ${command}`,
+  );
+}
+
+function enter(change: Change, add: () => void): void {
+  try {
+    add();
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    const [command] = commandsOf(change);
+    if (isExisting(error)) throw new HostFailure(`somebody else has made it: ${command}; remove it`);
+    if (error.errno === EPERM)
+      throw new HostFailure(`not permitted: ${command}; run portal as root or with CAP_NET_ADMIN`, true);
+    if (error.errno === EAFNOSUPPORT || error.errno === EOPNOTSUPP) {
+      throw new HostFailure(`this kernel has no policy routing (${command}): take routes out of [host]`);
+    }
+    throw new HostFailure(`the kernel refused ${command}: ${error.message}`);
+  }
+}
+
+function makeTable({ script, table }: NftChange): void {
+  const { ok, complaint } = runProgram("nft", ["-f", "-"], script);
+  if (ok) return;
+  throw new HostFailure(
+    `nft cannot make its table ${table}: ${complaint}`,
+    complaint.includes("not permitted"),
+  );
+}
+
+function removeTable({ table }: NftChange): void {
+  // Declared first, it is there to be deleted, whatever somebody has done.
+  const { ok, complaint } = runProgram(
+    "nft",
+    ["-f", "-"],
+    `table inet ${table}\ndelete table inet ${table}\n`,
+  );
+  if (!ok) throw new HostFailure(complaint);
+}
+
+/** Made anew when there already: of a portal that has got another path. */
+function makeChains(change: IptablesChange): void {
+  const { family, chains } = change;
+  removeChains(change);
+  for (const words of makingArguments(chains)) {
+    const { ok, complaint } = runProgram(iptablesName(family), words);
+    if (ok) continue;
+    const command = [iptablesName(family), ...words].join(" ");
+    throw new HostFailure(`${command}: ${complaint}`, complaint.includes("denied"));
+  }
+}
+
+function removeChains({ family, chains }: IptablesChange): void {
+  // What is not there is complained of, which is as good as removed.
+  for (const words of removingArguments(chains)) runProgram(iptablesName(family), words);
+}

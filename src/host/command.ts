@@ -1,0 +1,41 @@
+/** Programs of the machine: `nft`, or `iptables` and `ip6tables` where it is missing. */
+import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+
+/** Where such programs are; cron's PATH, for one, leaves out half of it. */
+const FOLDERS = [
+  ...(process.env.PATH ?? "").split(":").filter((folder) => folder.startsWith("/")),
+  ...["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"],
+];
+
+export function findProgram(name: string): string | null {
+  for (const folder of FOLDERS) {
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not here.
+    }
+  }
+  return null;
+}
+
+export interface Outcome {
+  readonly ok: boolean;
+  readonly output: string;
+  /** The first line of what it complained of. */
+  readonly complaint: string;
+}
+
+const PATIENCE_MILLIS = 20_000;
+
+/** Runs a program to its end. */
+export function runProgram(name: string, args: readonly string[], input = ""): Outcome {
+  const path = findProgram(name);
+  if (path === null) return { ok: false, output: "", complaint: `${name} is not installed` };
+  const done = spawnSync(path, args, { input, encoding: "utf8", timeout: PATIENCE_MILLIS });
+  const said = done.error?.message ?? (done.stderr ?? "").trim().split("\n")[0]!;
+  return { ok: done.status === 0, output: done.stdout ?? "", complaint: said };
+}

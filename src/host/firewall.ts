@@ -1,0 +1,182 @@
+/**
+ * NAT, port forwards and the clamp of TCP's segment size, as one table of nftables (nft(8)) or as chains of iptables.
+ * Both match interfaces by name, so that they hold whenever the interface is there. Pure.
+ */
+import type { Config, Handover, PortForward } from "../config/config.ts";
+import type { Family } from "../sys/routing.ts";
+import { formatAddress, formatEndpoint, type Prefix } from "../wire/address.ts";
+import type { Chain } from "./change.ts";
+
+export interface Firewall {
+  readonly role: Config["role"];
+  readonly tunnel: string;
+  /** Packets from these networks get the address of the interface they leave by. */
+  readonly nat: readonly Prefix[];
+  /** Interfaces by which they leave for that; null: any but the tunnel. */
+  readonly natBy: readonly string[] | null;
+  readonly clampMss: boolean;
+  readonly forwards: readonly PortForward[];
+  readonly handovers: readonly Handover[];
+}
+
+/** `paths`: the local's interfaces, by which everything leaves while the tunnel does not carry it. */
+export function firewallOf(config: Config, paths: readonly string[]): Firewall | null {
+  const { role, host } = config;
+  const { nat, clampMss, forwards } = host;
+  if (nat.length + forwards.length + host.handovers.length === 0 && !clampMss) return null;
+  const tunnel = config.tunnel.interface;
+  const direct = host.onDown === "direct" && host.routes.length > 0 ? paths : [];
+  const natBy = role === "remote" ? null : [tunnel, ...direct];
+  // The tunnel itself stays with the remote.
+  const own = role === "remote" ? [{ protocol: "udp" as const, port: config.listen.port }] : [];
+  const handovers = host.handovers.map((each) => ({ ...each, keep: [...own, ...each.keep] }));
+  return { role, tunnel, nat, natBy, clampMss, forwards, handovers };
+}
+
+/** In words, for people. */
+export function firewallWords({ role, nat, natBy, clampMss, forwards, handovers }: Firewall): string {
+  const parts: string[] = [];
+  if (nat.length > 0) {
+    const whose = nat
+      .map(({ text, length, bytes }) => (length > 0 ? text : `all IPv${bytes.length === 4 ? 4 : 6}`))
+      .join(", ");
+    const where = natBy === null ? "coming out of the tunnel" : `leaving by ${natBy.join(", ")}`;
+    parts.push(`NAT of ${whose} ${where}`);
+  }
+  for (const { protocol, port, address, toPort } of forwards) {
+    parts.push(`${protocol} port ${port} goes to ${formatEndpoint(formatAddress(address), toPort)}`);
+  }
+  for (const { address, inside, keep } of handovers) {
+    const kept = keep.map(({ protocol, port }) => `${port}/${protocol}`).join(", ");
+    const but = role === "remote" ? `, but for ${kept}` : "";
+    parts.push(`${formatAddress(address)} is ${formatAddress(inside)} inside the tunnel${but}`);
+  }
+  if (clampMss) parts.push("TCP through the tunnel is told of its smaller packets");
+  return parts.join("; ");
+}
+
+export function nftScript(table: string, firewall: Firewall): string {
+  const { tunnel, nat, forwards, handovers, clampMss } = firewall;
+  const lines: string[] = [];
+  const chain = (name: string, hook: string, rules: readonly string[]): void => {
+    if (rules.length > 0)
+      lines.push(`\tchain ${name} {`, `\t\ttype ${hook}`, ...rules.map((rule) => `\t\t${rule}`), "\t}");
+  };
+  chain("prerouting", "nat hook prerouting priority -100; policy accept;", [
+    ...forwards.map((each) => nftForward(tunnel, each)),
+    ...handovers.flatMap((each) => nftArriving(firewall, each)),
+  ]);
+  chain("postrouting", "nat hook postrouting priority 100; policy accept;", [
+    ...handovers.map((each) => nftLeaving(firewall, each)),
+    ...nat.map((prefix) => nftMasquerade(firewall, prefix)),
+  ]);
+  // "rt mtu" is the smaller one of both directions, and only ever lowers what the packet says.
+  const clamp = ["oifname", "iifname"].map(
+    (way) => `${way} "${tunnel}" tcp flags syn tcp option maxseg size set rt mtu`,
+  );
+  chain("forward", "filter hook forward priority -150; policy accept;", clampMss ? clamp : []);
+  // In one transaction: what was there before is replaced at once, if anything was.
+  return [
+    `table inet ${table}`,
+    `delete table inet ${table}`,
+    `table inet ${table} {`,
+    ...lines,
+    "}",
+    "",
+  ].join("\n");
+}
+
+function nftMasquerade({ tunnel, natBy }: Firewall, prefix: Prefix): string {
+  const by = natBy === null ? `!= "${tunnel}"` : `{ ${natBy.map((name) => `"${name}"`).join(", ")} }`;
+  const ip = prefix.bytes.length === 4 ? "ip" : "ip6";
+  const from = prefix.length === 0 ? `meta nfproto ${nfproto(prefix.bytes)}` : `${ip} saddr ${prefix.text}`;
+  return `oifname ${by} ${from} masquerade`;
+}
+
+function nftForward(tunnel: string, { protocol, port, address, toPort }: PortForward): string {
+  const ip = address.length === 4 ? "ip" : "ip6";
+  const to = formatEndpoint(formatAddress(address), toPort);
+  const what = `meta nfproto ${nfproto(address)} ${protocol} dport ${port}`;
+  return `iifname != "${tunnel}" fib daddr type local ${what} dnat ${ip} to ${to}`;
+}
+
+/** On the remote everything for the public address but what it keeps, on the local what stands for it in the tunnel. */
+function nftArriving({ role, tunnel }: Firewall, { address, inside, keep }: Handover): string[] {
+  const ip = address.length === 4 ? "ip" : "ip6";
+  const [from, to] = [formatAddress(address), formatAddress(inside)];
+  if (role === "local") return [`iifname "${tunnel}" ${ip} daddr ${to} dnat ${ip} to ${from}`];
+  const arriving = `iifname != "${tunnel}" ${ip} daddr ${from}`;
+  const kept = keep.map(({ protocol, port }) => `${arriving} ${protocol} dport ${port} return`);
+  return [...kept, `${arriving} dnat ${ip} to ${to}`];
+}
+
+function nftLeaving({ role, tunnel }: Firewall, { address, inside }: Handover): string {
+  const ip = address.length === 4 ? "ip" : "ip6";
+  const [outside, within] = [formatAddress(address), formatAddress(inside)];
+  if (role === "local") return `oifname "${tunnel}" ${ip} saddr ${outside} snat ${ip} to ${within}`;
+  return `oifname != "${tunnel}" ${ip} saddr ${within} snat ${ip} to ${outside}`;
+}
+
+function nfproto(bytes: Uint8Array): string {
+  return bytes.length === 4 ? "ipv4" : "ipv6";
+}
+
+/** Chains that have a rule. */
+export function iptablesChains(name: string, firewall: Firewall, family: Family): Chain[] {
+  const { tunnel, nat, natBy, forwards, clampMss } = firewall;
+  const bytes = family === 4 ? 4 : 16;
+  const handovers = firewall.handovers.filter(({ address }) => address.length === bytes);
+  const ways = natBy === null ? [["!", "-o", tunnel]] : natBy.map((by) => ["-o", by]);
+  const masquerade = nat
+    .filter((prefix) => prefix.bytes.length === bytes)
+    .flatMap((prefix) => ways.map((way) => ["-s", prefix.text, ...way, "-j", "MASQUERADE"]));
+  const redirect = forwards
+    .filter(({ address }) => address.length === bytes)
+    .map(({ protocol, port, address, toPort }) => {
+      const to = formatEndpoint(formatAddress(address), toPort);
+      const local = ["!", "-i", tunnel, "-m", "addrtype", "--dst-type", "LOCAL"];
+      return [...local, "-p", protocol, "--dport", String(port), "-j", "DNAT", "--to-destination", to];
+    });
+  const clamp = ["-o", "-i"].map((way) => {
+    const syn = [way, tunnel, "-p", "tcp", "--tcp-flags", "SYN,RST", "SYN"];
+    return [...syn, "-j", "TCPMSS", "--clamp-mss-to-pmtu"];
+  });
+  const chains: Chain[] = [
+    {
+      table: "nat",
+      name: `${name}-in`,
+      from: "PREROUTING",
+      rules: [...redirect, ...handovers.flatMap((each) => iptablesArriving(firewall, each))],
+    },
+    {
+      table: "nat",
+      name: `${name}-out`,
+      from: "POSTROUTING",
+      rules: [...handovers.map((each) => iptablesLeaving(firewall, each)), ...masquerade],
+    },
+    { table: "mangle", name: `${name}-mss`, from: "FORWARD", rules: clampMss ? clamp : [] },
+  ];
+  return chains.filter(({ rules }) => rules.length > 0);
+}
+
+function iptablesArriving({ role, tunnel }: Firewall, { address, inside, keep }: Handover): string[][] {
+  const [from, to] = [formatAddress(address), formatAddress(inside)];
+  if (role === "local") return [["-i", tunnel, "-d", to, "-j", "DNAT", "--to-destination", from]];
+  const arriving = ["!", "-i", tunnel, "-d", from];
+  const kept = keep.map(({ protocol, port }) => [
+    ...arriving,
+    "-p",
+    protocol,
+    "--dport",
+    String(port),
+    "-j",
+    "RETURN",
+  ]);
+  return [...kept, [...arriving, "-j", "DNAT", "--to-destination", to]];
+}
+
+function iptablesLeaving({ role, tunnel }: Firewall, { address, inside }: Handover): string[] {
+  const [outside, within] = [formatAddress(address), formatAddress(inside)];
+  if (role === "local") return ["-o", tunnel, "-s", outside, "-j", "SNAT", "--to-source", within];
+  return ["!", "-o", tunnel, "-s", within, "-j", "SNAT", "--to-source", outside];
+}

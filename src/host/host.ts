@@ -1,0 +1,192 @@
+/**
+ * What portal changes on its machine, over its life: made at the start, kept in step with its paths, undone at the end;
+ * and what a portal that was killed left, undone by the next start (`recoverHost`).
+ */
+import type { Config } from "../config/config.ts";
+import { expectPossible, type HostLog, make, undo } from "./apply.ts";
+import { type Change, keyOf, type RouteChange } from "./change.ts";
+import { findProgram } from "./command.ts";
+import { HostFailure } from "./failure.ts";
+import { alone, Journal, journalPath } from "./journal.ts";
+import { type Machine, machineWith, thisMachine } from "./machine.ts";
+import { planOf } from "./plan.ts";
+
+/**
+ * No path up for so long, in microseconds, and routes are taken out of the tunnel (`on_down = "direct"`): every connection
+ * inside breaks by that, and most paths that fall silent are back sooner.
+ */
+const DOWN_AFTER = 3_000_000;
+
+/** Undoes what a portal with this control socket left that was killed. Before anything else: it may keep names from being resolved. */
+export function recoverHost(config: Config, log: HostLog): void {
+  const path = journalPath(config.controlSocket);
+  const journal = Journal.open(path, false);
+  if (journal === null) return;
+  alone(path, () => {
+    // The latest of each thing counts, and what was made last goes first.
+    const latest = new Map(journal.left.map((change) => [keyOf(change), change]));
+    for (const change of [...latest.values()].reverse()) undo(change, path, log);
+    if (latest.size > 0)
+      log.info(`undone on this machine what a killed portal had left: ${latest.size} changes`);
+    journal.remove();
+  });
+}
+
+export class Host {
+  private readonly config: Config;
+  private readonly log: HostLog;
+  private readonly path: string;
+  private machine: Machine;
+  private journal: Journal | null = null;
+  private slot: number | null = null;
+  private paths: readonly string[] = [];
+  /** What the journal holds. */
+  private readonly written = new Set<string>();
+  /** In the order of making. */
+  private readonly made = new Map<string, Change>();
+  private whileUp: readonly RouteChange[] = [];
+  /** Whether `whileUp` is made; and since when no path is up. */
+  private up = false;
+  private downAt: number | null = null;
+
+  /** Makes the changes. `paths`: the interfaces of the local's paths. Throws HostFailure, all undone. */
+  constructor(config: Config, paths: readonly string[], log: HostLog) {
+    this.config = config;
+    this.log = log;
+    this.path = journalPath(config.controlSocket);
+    this.machine = thisMachine(this.path);
+    try {
+      this.change(paths);
+    } catch (error) {
+      this.undo();
+      throw error;
+    }
+  }
+
+  /**
+   * To be called when the paths have other interfaces than before: some more, some fewer, or one of them was made anew and
+   * has lost its settings; best before a new one's socket is connected. Cheap when nothing has changed. Never throws.
+   */
+  setPaths(paths: readonly string[]): void {
+    try {
+      this.change(paths);
+    } catch (error) {
+      if (!(error instanceof HostFailure)) throw error;
+      this.log.warn(error.message);
+    }
+  }
+
+  private change(paths: readonly string[]): void {
+    const first = this.journal === null;
+    this.paths = paths;
+    alone(this.path, () => {
+      const { slot, changes, whileUp } = planOf(this.config, paths, this.machine, this.slot);
+      if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
+      this.slot = slot;
+      if (this.journal === null) this.begin();
+      this.whileUp = whileUp;
+      const wanted = new Set(changes.map(keyOf));
+      for (const [key, change] of this.made) {
+        if (change.kind === "rule" && !wanted.has(key)) this.take(key, change);
+      }
+      for (const change of changes) this.add(change);
+    });
+    if (first && this.made.size > 0) {
+      this.log.info(
+        `changed on this machine: ${this.made.size} things ("portal check" lists them); undone at the end`,
+      );
+    }
+  }
+
+  /** Called now and then; `up`: some path is. */
+  onTick(now: number, up: boolean): void {
+    if (this.whileUp.length === 0) return;
+    if (up) this.downAt = null;
+    else this.downAt ??= now;
+    const wanted = up || (this.up && now - this.downAt! < DOWN_AFTER);
+    if (wanted === this.up) return;
+    this.up = wanted;
+    for (const change of this.whileUp) {
+      if (wanted) this.tryAdd(change);
+      else undo(change, this.path, this.log);
+    }
+    this.log.info(wanted ? "routes lead into the tunnel" : "no path is up: routes lead past the tunnel");
+  }
+
+  /** Undoes everything. Never throws. */
+  undo(): void {
+    const { journal } = this;
+    if (journal === null) return;
+    try {
+      alone(this.path, () => {
+        for (const change of [...this.whileUp, ...[...this.made.values()].reverse()])
+          undo(change, this.path, this.log);
+        journal.remove();
+      });
+    } catch (error) {
+      this.log.warn(`cannot undo the changes of this machine: ${(error as Error).message}`);
+    }
+    this.made.clear();
+    this.journal = null;
+  }
+
+  private begin(): void {
+    this.journal = Journal.open(this.path, true);
+    if (this.journal === null)
+      throw new HostFailure(`another portal owns ${this.path}: change control_socket`);
+  }
+
+  private add(change: Change): void {
+    const key = keyOf(change);
+    const unchanged = JSON.stringify(this.made.get(key)) === JSON.stringify(change);
+    // A setting is planned anew when it is no longer what it was made.
+    if (unchanged && change.kind !== "sysctl") return;
+    try {
+      expectPossible(change);
+      this.write(change);
+      make(change);
+      // Made anew, it is the last made.
+      this.made.delete(key);
+      this.made.set(key, change);
+      this.log.debug(change.words);
+    } catch (error) {
+      if (!(error instanceof HostFailure)) throw error;
+      this.onFailure(change, error);
+    }
+  }
+
+  private onFailure(change: Change, failure: HostFailure): void {
+    // Of several rules some may be made; a rule or route that is somebody else's must stay.
+    if (change.kind === "iptables") undo(change, this.path, this.log);
+    if (change.kind === "sysctl" && !change.needed) {
+      this.log.warn(`${failure.message}; a path may stay "joining"`);
+      return;
+    }
+    if (change.kind !== "nft" || failure.notPermitted || findProgram("iptables") === null) throw failure;
+    this.log.info(`${failure.message}; using iptables`);
+    this.machine = machineWith(this.path, "iptables");
+    const { changes } = planOf(this.config, this.paths, this.machine, this.slot);
+    for (const other of changes) if (other.kind === "iptables") this.add(other);
+  }
+
+  private tryAdd(change: RouteChange): void {
+    try {
+      this.write(change);
+      make(change);
+    } catch (error) {
+      this.log.warn((error as Error).message);
+    }
+  }
+
+  private write(change: Change): void {
+    const text = JSON.stringify(change);
+    if (this.written.has(text)) return;
+    this.journal!.write(change);
+    this.written.add(text);
+  }
+
+  private take(key: string, change: Change): void {
+    undo(change, this.path, this.log);
+    this.made.delete(key);
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * The journal: each change of the machine, written down before it is made, one line of JSON each, so that the next start
+ * can undo what a portal made that was killed. A torn last line is a change that was not begun. It lies beside the
+ * control socket and is locked while its portal lives; who else reads it sees what that portal holds.
+ *
+ * It counts for one boot and one network namespace: after another boot the changes are gone, and what is there is not ours.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { lock, networkNamespace, tryLock } from "../sys/lock.ts";
+import type { Change, SysctlChange } from "./change.ts";
+import { HostFailure } from "./failure.ts";
+
+const ENDING = ".changes";
+
+interface Header {
+  readonly version: 1;
+  readonly boot: string;
+  readonly namespace: string;
+}
+
+/** Where the portal with this control socket has its journal. */
+export function journalPath(controlSocket: string): string {
+  return controlSocket.replace(/\.sock$/, "") + ENDING;
+}
+
+export class Journal {
+  readonly path: string;
+  /** What it held when it was opened: of a portal that was killed, in the order of making. */
+  readonly left: readonly Change[];
+  private readonly fd: number;
+
+  private constructor(path: string, fd: number, left: readonly Change[]) {
+    this.path = path;
+    this.fd = fd;
+    this.left = left;
+  }
+
+  /**
+   * Locks the journal at `path`, made if `create`. Null: there is none, or the portal it belongs to lives.
+   * Throws HostFailure.
+   */
+  static open(path: string, create: boolean): Journal | null {
+    for (;;) {
+      const fd = openFile(path, create);
+      if (fd === null) return null;
+      const stat = fstatSync(fd);
+      if (!stat.isFile() || stat.uid !== process.geteuid!()) {
+        closeSync(fd);
+        throw new HostFailure(`${path} is not portal's own file: remove it`);
+      }
+      const locked = tryLock(fd);
+      // Its owner may have removed it between our opening and locking it.
+      const current = lstatSync(path, { throwIfNoEntry: false })?.ino === stat.ino;
+      if (locked && current) {
+        const left = parseJournal(readFileSync(fd, "utf8"));
+        const journal = new Journal(path, fd, left ?? []);
+        if (left === null) journal.begin();
+        return journal;
+      }
+      closeSync(fd);
+      if (!locked) return null;
+    }
+  }
+
+  /** To be called before the change is made. */
+  write(change: Change): void {
+    try {
+      writeSync(this.fd, `${JSON.stringify(change)}\n`);
+      fsyncSync(this.fd);
+    } catch (error) {
+      throw new HostFailure(`cannot write ${this.path}: ${(error as Error).message}; change control_socket`);
+    }
+  }
+
+  /** Removes the file: everything in it is undone. */
+  remove(): void {
+    rmSync(this.path, { force: true });
+    closeSync(this.fd);
+  }
+
+  /** Leaves it to the next start. */
+  leave(): void {
+    closeSync(this.fd);
+  }
+
+  private begin(): void {
+    const header: Header = { version: 1, ...thisMachine() };
+    // What was torn or is of another boot goes.
+    const fd = openSync(this.path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
+    closeSync(fd);
+    writeSync(this.fd, `${JSON.stringify(header)}\n`);
+    fsyncSync(this.fd);
+  }
+}
+
+/** What the journal at `path` holds, its portal alive or not; nothing without a journal of this machine. */
+export function readJournal(path: string): readonly Change[] {
+  const fd = openToRead(path);
+  if (fd === null) return [];
+  try {
+    return parseJournal(readFileSync(fd, "utf8")) ?? [];
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** True when the portal whose journal this is lives. To be asked only where `alone`: it tries the lock. */
+export function isOwned(path: string): boolean {
+  const fd = openToRead(path);
+  if (fd === null) return false;
+  try {
+    return !tryLock(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openToRead(path: string): number | null {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch {
+    return null;
+  }
+}
+
+/** The setting as another portal beside this journal has changed it, one that lives or is still to be undone. */
+export function heldByAnother(path: string, file: string): SysctlChange | null {
+  for (const name of namesIn(dirname(path))) {
+    const other = join(dirname(path), name);
+    if (!name.endsWith(ENDING) || other === path) continue;
+    const found = readJournal(other).findLast((change) => change.kind === "sysctl" && change.file === file);
+    if (found !== undefined) return found as SysctlChange;
+  }
+  return null;
+}
+
+/** Runs `body` while no other portal whose journal is in the same folder changes anything. Makes the folder. */
+export function alone<Result>(path: string, body: () => Result): Result {
+  const folder = dirname(path);
+  let fd: number;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o750 });
+    fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    throw new HostFailure(`cannot use ${folder}: ${(error as Error).message}; change control_socket`);
+  }
+  try {
+    lock(fd);
+    return body();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Null: of another boot or network namespace, or none at all. */
+function parseJournal(text: string): Change[] | null {
+  const lines = text.split("\n");
+  // The last piece is empty, or torn.
+  const whole = lines.slice(0, -1).map(parseLine);
+  const header = whole[0] as Header | undefined;
+  const here = thisMachine();
+  if (header?.version !== 1 || header.boot !== here.boot || header.namespace !== here.namespace) return null;
+  return whole.slice(1).filter((value) => value !== null) as unknown as Change[];
+}
+
+function parseLine(line: string): object | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function thisMachine(): Omit<Header, "version"> {
+  const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  return { boot, namespace: networkNamespace() };
+}
+
+function openFile(path: string, create: boolean): number | null {
+  const flags =
+    constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | (create ? constants.O_CREAT : 0);
+  try {
+    return openSync(path, flags, 0o600);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    // What this user may not even look at is not of a portal of his.
+    if ((code === "ENOENT" || code === "EACCES") && !create) return null;
+    throw new HostFailure(
+      `cannot open ${path}: ${(error as Error).message}`,
+      code === "EACCES" || code === "EPERM",
+    );
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

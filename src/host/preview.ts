@@ -1,0 +1,43 @@
+/** What a start would change on this machine, or a running portal has changed, as `portal check` shows it. */
+import type { Config } from "../config/config.ts";
+import { type Change, commandsOf } from "./change.ts";
+import { alone, isOwned, journalPath, readJournal } from "./journal.ts";
+import { thisMachine } from "./machine.ts";
+import { planOf } from "./plan.ts";
+
+/** Lines without indentation are for people, those below for a shell. Throws HostFailure where a start would. */
+export function previewHost(config: Config, paths: readonly string[]): string[] {
+  const journal = journalPath(config.controlSocket);
+  const left = readJournal(journal);
+  if (left.length > 0 && alone(journal, () => isOwned(journal))) {
+    return [
+      "The portal that runs has changed on this machine, and undoes at its end:",
+      ...left.flatMap(linesOf),
+    ];
+  }
+  const { changes, whileUp } = planOf(config, paths, thisMachine(journal));
+  const lines = [
+    "A start changes on this machine, and the end undoes:",
+    ...interfaceLines(config),
+    ...changes.flatMap(linesOf),
+  ];
+  if (whileUp.length > 0) lines.push("and only while some path is up:", ...whileUp.flatMap(linesOf));
+  if (left.length === 0) return lines;
+  const heading = "First, what a portal left that was killed is undone:";
+  return [heading, ...left.map(({ words }) => `- ${words}`), ...lines];
+}
+
+function interfaceLines({ tunnel }: Config): string[] {
+  const name = tunnel.interface;
+  return [
+    `- the interface ${name}`,
+    `    ip tuntap add ${name} mode tun`,
+    `    ip link set ${name} mtu ${tunnel.mtu} up`,
+    ...tunnel.addresses.map(({ text }) => `    ip addr add ${text} dev ${name}`),
+  ];
+}
+
+function linesOf(change: Change): string[] {
+  const was = change.kind === "sysctl" ? ` (now ${change.former})` : "";
+  return [`- ${change.words}${was}`, ...commandsOf(change).map((line) => `    ${line}`)];
+}

@@ -1,0 +1,32 @@
+/** The machine around a running portal (src/host): its failures are failures of the start, and it follows the engine. */
+import type { Config } from "../config/config.ts";
+import { HostFailure } from "../host/failure.ts";
+import { Host, recoverHost } from "../host/host.ts";
+import type { Engine } from "./engine.ts";
+import { FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
+import type { Log } from "./log.ts";
+
+/** Undoes what a portal that was killed has left. */
+export function recover(config: Config, log: Log): void {
+  failing(() => recoverHost(config, log));
+}
+
+/** Makes the changes; they are undone with what else is `opened`. A local's paths are told of as they come (`setPaths`). */
+export function changeHost(config: Config, log: Log, opened: { close(): void }[]): Host {
+  const host = failing(() => new Host(config, [], log));
+  opened.push({ close: () => host.undo() });
+  return host;
+}
+
+export function someIsUp(engine: Engine): boolean {
+  return engine.portal.sessions.some((session) => session.isUp);
+}
+
+function failing<Result>(body: () => Result): Result {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof HostFailure)) throw error;
+    throw new StartFailure(error.message, error.notPermitted ? NOT_PERMITTED : FAILED);
+  }
+}

@@ -1,0 +1,240 @@
+/** What portal changes on a machine, beside what others change there: other portals, the operator, an interface that comes back. */
+import { expect } from "bun:test";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import type { Config } from "../../src/config/config.ts";
+import type { HostFailure } from "../../src/host/failure.ts";
+import { Host, recoverHost } from "../../src/host/host.ts";
+import { previewHost } from "../../src/host/preview.ts";
+import type { Lab } from "../../src/lab/topology.ts";
+import { configOf, LOCAL, REMOTE } from "../config/source.ts";
+import { scenario } from "./scenario.ts";
+
+/** The paths of LOCAL. */
+const PATHS = ["eth0", "wwan0"];
+
+const said: string[] = [];
+const log = {
+  debug: () => {},
+  info: (line: string) => void said.push(line),
+  warn: (line: string) => void said.push(line),
+};
+
+/** These tests are within the program: their machine is the outermost namespace of the laboratory. */
+function machine(name: string, body: () => void | Promise<void>): void {
+  scenario(import.meta.path, name, { paths: [] }, async (_lab: Lab) => {
+    said.length = 0;
+    shell(
+      "for name in eth0 wwan0 portal0 portal1; do ip link add $name type veth peer name $name-x; ip link set $name up; done",
+    );
+    shell("ip addr add 10.77.0.2/24 dev portal0; echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter");
+    await body();
+  });
+}
+
+function shell(script: string): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", "-ec", script]);
+  if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
+  return stdout.toString();
+}
+
+const LOOK = `
+for family in -4 -6; do ip $family rule; ip $family route show table all; done
+nft list ruleset
+cd /proc/sys/net; grep -r . ipv4/ip_forward ipv4/conf ipv6/conf 2>/dev/null | sort
+`;
+
+const look = () => shell(LOOK).split("\n");
+const setting = (file: string) => readFileSync(`/proc/sys/net/${file}`, "utf8").trim();
+const set = (file: string, value: string) => writeFileSync(`/proc/sys/net/${file}`, value);
+
+function config(base: string, over: string, tunnel = "portal0"): Config {
+  const text = base.replace(
+    "[tunnel]",
+    `control_socket = "/run/portal/${tunnel}.sock"\n[tunnel]\ninterface = "${tunnel}"`,
+  );
+  return configOf(`${text}[host]\n${over}\n`);
+}
+
+const everything = config(LOCAL, 'routes = "default"\nnat = true');
+const other = config(LOCAL, 'routes = ["10.99.0.0/16"]\nnat = true', "portal1");
+
+machine("two portals, whichever ends first", () => {
+  const before = look();
+  for (const firstEndsFirst of [true, false]) {
+    const first = new Host(everything, PATHS, log);
+    const alone = look();
+    const second = new Host(other, PATHS, log);
+    expect(shell("nft list tables")).toBe("table inet portal\ntable inet portal_2\n");
+    expect(shell("ip rule | grep -c 31001")).toBe("2\n");
+    if (firstEndsFirst) {
+      first.undo();
+      expect(shell("nft list tables")).toBe("table inet portal_2\n");
+      expect(shell("ip rule | grep -c 31000 || true")).toBe("0\n");
+      // What both need stays until both have ended.
+      expect([setting("ipv4/ip_forward"), setting("ipv4/conf/eth0/rp_filter")]).toEqual(["1", "2"]);
+      second.undo();
+    } else {
+      second.undo();
+      expect(look()).toEqual(alone);
+      first.undo();
+    }
+    expect(look()).toEqual(before);
+    expect(said.filter((line) => line.includes("cannot"))).toEqual([]);
+  }
+});
+
+machine("what others change meanwhile is theirs", () => {
+  shell("nft add table inet portal; nft add chain inet portal mine; ip rule add pref 31000 lookup 51900");
+  const before = look();
+  const host = new Host(everything, PATHS, log);
+  expect(shell("nft list tables")).toBe("table inet portal\ntable inet portal_2\n");
+  expect(shell("ip rule | grep -c 31001")).toBe("2\n");
+  set("ipv4/conf/eth0/rp_filter", "1");
+  shell("ip rule add pref 30999 lookup main; ip rule del pref 31001 oif wwan0");
+  host.undo();
+  expect(said.filter((line) => line.includes("stays"))).toEqual([
+    "/proc/sys/net/ipv4/conf/eth0/rp_filter was changed meanwhile and stays; before portal it was 0: " +
+      "sysctl -w net.ipv4.conf.eth0.rp_filter=0",
+  ]);
+  expect(setting("ipv4/conf/eth0/rp_filter")).toBe("1");
+  set("ipv4/conf/eth0/rp_filter", "0");
+  shell("ip rule del pref 30999");
+  expect(look()).toEqual(before);
+});
+
+machine("paths come, go and come back", () => {
+  const before = look();
+  const host = new Host(everything, ["eth0"], log);
+  expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("0");
+  const one = look();
+  host.setPaths(PATHS);
+  expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("2");
+  expect(shell("ip rule | grep 31000")).toContain("oif wwan0");
+  shell("ip link del wwan0; ip link add wwan0 type veth peer name wwan0-x; ip link set wwan0 up");
+  expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("0");
+  host.setPaths(PATHS);
+  expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("2");
+  host.setPaths(["eth0"]);
+  expect(look().filter((line) => line.includes("31000"))).toEqual(
+    one.filter((line) => line.includes("31000")),
+  );
+  host.undo();
+  const rest = (lines: string[]) => lines.filter((line) => !/wwan0|fe80/.test(line));
+  expect(rest(look())).toEqual(rest(before));
+  expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("0");
+  expect(said.filter((line) => line.includes("cannot"))).toEqual([]);
+});
+
+machine("a router that learns its own routes goes on learning", () => {
+  const wide = config(
+    LOCAL.replace('["10.77.0.2/24"]', '["10.77.0.2/24", "fd77::2/64"]'),
+    "forwarding = true",
+  );
+  set("ipv6/conf/eth0/accept_ra", "1");
+  set("ipv6/conf/wwan0/accept_ra", "0");
+  set("ipv4/conf/wwan0/forwarding", "1");
+  const before = look();
+  const host = new Host(wide, PATHS, log);
+  expect(setting("ipv6/conf/all/forwarding")).toBe("1");
+  expect(PATHS.map((name) => setting(`ipv6/conf/${name}/accept_ra`))).toEqual(["2", "0"]);
+  host.undo();
+  expect(look()).toEqual(before);
+});
+
+machine("a journal of another boot is none of ours", () => {
+  const before = look();
+  const path = "/run/portal/portal0.changes";
+  new Host(everything, PATHS, log).undo();
+  // The machine as it is after a start, with what was written before that.
+  const change = {
+    kind: "sysctl",
+    file: "ipv4/ip_forward",
+    former: "1",
+    value: "0",
+    also: {},
+    needed: true,
+    words: "",
+  };
+  const header = { version: 1, boot: "another", namespace: "another" };
+  writeFileSync(path, `${JSON.stringify(header)}\n${JSON.stringify(change)}\n`, { mode: 0o600 });
+  recoverHost(everything, log);
+  expect(look()).toEqual(before);
+  expect(existsSync(path)).toBe(false);
+  // A torn line was not begun; what stands before it is undone.
+  const host = new Host(everything, PATHS, log);
+  appendFileSync(path, '{"kind":"sysctl","file":"ipv4/conf/eth0/rp_filter","for');
+  expect(previewHost(everything, PATHS)[0]).toStartWith("The portal that runs");
+  const text = readFileSync(path);
+  host.undo();
+  const again = new Host(everything, PATHS, log);
+  const made = look();
+  again.undo();
+  // As a killed portal leaves it: the changes are there, and a journal that nobody holds.
+  const child = Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]);
+  expect(child.signalCode).toBe("SIGKILL");
+  expect(look()).toEqual(made);
+  expect(previewHost(everything, PATHS)[0]).toStartWith("First, what a portal left");
+  writeFileSync(path, text);
+  recoverHost(everything, log);
+  expect(look()).toEqual(before);
+  expect(existsSync(path)).toBe(false);
+});
+
+const MAKE_AND_DIE = `
+import { Host } from "${import.meta.dir}/../../src/host/host.ts";
+import { configOf, LOCAL } from "${import.meta.dir}/../config/source.ts";
+const log = { debug() {}, info() {}, warn() {} };
+new Host(configOf(LOCAL + '[host]\\nroutes = "default"\\nnat = true\\n'), ["eth0", "wwan0"], log);
+process.kill(process.pid, "SIGKILL");
+await new Promise(() => {});
+`;
+
+machine("a kernel that has no nftables is served by iptables", () => {
+  shell('mount --bind /bin/false "$(command -v nft)"; iptables -t nat -N first; iptables -t nat -X first');
+  shell(
+    "ip6tables -t mangle -N first; ip6tables -t mangle -X first; iptables -t mangle -N first; iptables -t mangle -X first",
+  );
+  const tables = () => shell("iptables-save; ip6tables-save").replace(/^#.*|\[.*/gm, "");
+  const before = tables();
+  const host = new Host(everything, PATHS, log);
+  expect(said[0]).toEndWith("; using iptables");
+  expect(tables()).toContain("-A portal-out -o portal0 -j MASQUERADE");
+  expect(shell("ip6tables -t mangle -S FORWARD")).toContain("-A FORWARD -j portal-mss");
+  // As portal does when its paths change.
+  host.setPaths(["eth0"]);
+  expect(shell("iptables -t nat -S POSTROUTING | grep -c portal-out")).toBe("1\n");
+  host.undo();
+  expect(tables()).toBe(before);
+});
+
+machine("what cannot be done is said, and nothing is left", () => {
+  shell('for name in nft iptables; do mount --bind /dev/null "$(command -v $name)"; done');
+  const before = shell("ip rule; ip -6 rule");
+  const failure = (make: () => void): HostFailure => {
+    try {
+      make();
+    } catch (error) {
+      return error as HostFailure;
+    }
+    throw new Error("no failure");
+  };
+  expect(failure(() => new Host(everything, PATHS, log)).message).toBe(
+    'neither nft nor iptables on this machine: install nftables ("apt-get install nftables"), or take nat, clamp_mss and [[forward]] out',
+  );
+  shell("mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys");
+  const forwarding = config(REMOTE, "forwarding = true\nclamp_mss = false");
+  const refused = failure(() => new Host(forwarding, [], log));
+  expect([refused.message, refused.notPermitted]).toEqual([
+    "cannot set /proc/sys/net/ipv4/ip_forward to 1: /proc/sys is read-only here; " +
+      "run portal as root or with CAP_NET_ADMIN, or once per boot: sysctl -w net.ipv4.ip_forward=1",
+    true,
+  ]);
+  // A path may do without.
+  const host = new Host(config(LOCAL, 'routes = "default"'), ["eth0"], log);
+  expect(said.at(-2)).toStartWith(
+    "cannot set /proc/sys/net/ipv4/conf/eth0/rp_filter to 2: /proc/sys is read-only here;",
+  );
+  host.undo();
+  expect(shell("ip rule; ip -6 rule")).toBe(before);
+  expect(existsSync("/run/portal/portal0.changes")).toBe(false);
+});
