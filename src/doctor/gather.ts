@@ -29,6 +29,7 @@ export async function gather(config: Config, status: StatusReport | null, year: 
       mtu: config.tunnel.mtu,
       ipv6: config.tunnel.addresses.some(({ bytes }) => bytes.length === 16),
     },
+    host: { forwarding: config.host.forwarding, looseRpFilter: config.host.looseRpFilter },
     kernel: kernelFacts(config.tunnel),
     rights: rightsFacts(),
     year,

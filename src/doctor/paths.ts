@@ -13,6 +13,7 @@ import {
   type Way,
   wayTo,
 } from "../sys/inventory.ts";
+import { PROTOCOL } from "../sys/routing.ts";
 import { endpointOf } from "../sys/udp.ts";
 import { formatAddress, parseAddress } from "../wire/address.ts";
 import { type Asker, exchangeBy, pingBy } from "./exchange.ts";
@@ -128,7 +129,7 @@ function rpFilterOf(name: string): PathFacts["rpFilter"] {
   return all === null || own === null ? null : { all, own };
 }
 
-/** Who else has routes for half of the Internet or more, and policy rules that are not the kernel's own. */
+/** Who else has routes for half of the Internet or more, and policy rules that are neither the kernel's own nor portal's. */
 export function takerFacts(): Pick<Facts, "takers" | "rules"> {
   const interfaces = listInterfaces();
   const families = [false, true];
@@ -141,7 +142,9 @@ export function takerFacts(): Pick<Facts, "takers" | "rules"> {
         const device = interfaces.find(({ index }) => index === route.index);
         return device === undefined ? [] : { interface: device.name, kind: device.kind, table: route.table };
       }),
-    rules: rules.filter(({ table }) => !USUAL_TABLES.includes(table)),
+    rules: rules
+      .filter(({ table, protocol }) => protocol !== PROTOCOL && !USUAL_TABLES.includes(table))
+      .map(({ priority, table }) => ({ priority, table })),
   };
 }
 

@@ -1,16 +1,22 @@
-/** Programs of the machine: `nft`, or `iptables` and `ip6tables` where it is missing. */
+/** Programs of the machine, where they are, and how they end. */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
-/** Where such programs are; cron's PATH, for one, leaves out half of it. */
-const FOLDERS = [
-  ...(process.env.PATH ?? "").split(":").filter((folder) => folder.startsWith("/")),
-  ...["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"],
+/** Where every service looks. */
+export const SYSTEM_FOLDERS: readonly string[] = [
+  ...["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"],
 ];
 
-export function findProgram(name: string): string | null {
-  for (const folder of FOLDERS) {
+/** cron's PATH, for one, leaves out half of them. */
+const FOLDERS = [
+  ...(process.env.PATH ?? "").split(":").filter((folder) => folder.startsWith("/")),
+  ...SYSTEM_FOLDERS,
+];
+
+/** The path of a program; null when there is none. */
+export function findProgram(name: string, folders: readonly string[] = FOLDERS): string | null {
+  for (const folder of folders) {
     const path = join(folder, name);
     try {
       accessSync(path, constants.X_OK);

@@ -1,6 +1,6 @@
 /** What planning asks of the machine; `thisMachine` answers from the kernel, tests from tables. */
 import { readFileSync } from "node:fs";
-import { type Family, listRules } from "../sys/routing.ts";
+import { listRules } from "../sys/inventory.ts";
 import type { SysctlChange } from "./change.ts";
 import { findProgram, runProgram } from "./command.ts";
 import { heldByAnother } from "./journal.ts";
@@ -38,8 +38,7 @@ export function machineWith(journal: string, firewall: Machine["firewall"]): Mac
     scopes: settingScopes,
     changedByAnother: (file) => heldByAnother(journal, file),
     taken: () => {
-      const families: Family[] = ipv6 ? [4, 6] : [4];
-      const rules = families.flatMap((family) => listRules(family));
+      const rules = [...listRules(false), ...(ipv6 ? listRules(true) : [])];
       return {
         priorities: new Set(rules.map(({ priority }) => priority)),
         tables: new Set(rules.map(({ table }) => table)),

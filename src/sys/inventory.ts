@@ -1,19 +1,12 @@
 /**
  * What the kernel has by rtnetlink (rtnetlink(7)): interfaces, their addresses, policy rules, routes, and which way a
- * packet would go. Questions only, each with a socket of its own, blocking; for commands, not for a running portal.
+ * packet would go. Questions only, blocking; for commands and for the start of a portal.
  */
 import { SysError } from "./errno.ts";
-import { errno, libc } from "./libc.ts";
-import { at, nativeBlock } from "./memory.ts";
+import { dump, get, HEADER_BYTES } from "./netlink.ts";
 
-const AF_NETLINK = 16;
 const AF_INET = 2;
 const AF_INET6 = 10;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
-const NLM_F_REQUEST = 1;
-const NLM_F_DUMP = 0x300;
-const NLMSG_ERROR = 2;
-const NLMSG_DONE = 3;
 const RTM_GETLINK = 18;
 const RTM_GETADDR = 22;
 const RTM_GETROUTE = 26;
@@ -34,17 +27,16 @@ const RTA_VIA = 18;
 const RTAX_MTU = 2;
 const FRA_PRIORITY = 6;
 const FRA_TABLE = 15;
+const FRA_PROTOCOL = 21;
 const RTM_F_LOOKUP_TABLE = 0x1000;
 const RTN_UNICAST = 1;
 
 const IFF_UP = 1;
 const IFF_RUNNING = 0x40;
 
-const HEADER_BYTES = 16;
 const LINK_BYTES = 16;
 const ADDRESS_BYTES = 8;
 const ROUTE_BYTES = 12;
-const BUFFER_BYTES = 1 << 17;
 
 export interface InterfaceEntry {
   readonly index: number;
@@ -72,6 +64,8 @@ export interface RouteEntry {
 export interface RuleEntry {
   readonly priority: number;
   readonly table: number;
+  /** Who made it: the kernel, a routing daemon, portal; 0 = somebody who does not say. */
+  readonly protocol: number;
 }
 
 /** The way to an address. */
@@ -86,7 +80,7 @@ export interface Way {
 }
 
 export function listInterfaces(): InterfaceEntry[] {
-  return ask(RTM_GETLINK, NLM_F_DUMP, new Uint8Array(LINK_BYTES)).flatMap((message) => {
+  return askAll(RTM_GETLINK, new Uint8Array(LINK_BYTES)).flatMap((message) => {
     const { view } = message;
     const name = message.attribute(LINK_BYTES, IFLA_IFNAME);
     if (name === null) return [];
@@ -105,7 +99,7 @@ export function listInterfaces(): InterfaceEntry[] {
 }
 
 export function listAddresses(): AddressEntry[] {
-  return ask(RTM_GETADDR, NLM_F_DUMP, new Uint8Array(ADDRESS_BYTES)).flatMap((message) => {
+  return askAll(RTM_GETADDR, new Uint8Array(ADDRESS_BYTES)).flatMap((message) => {
     const address =
       message.attribute(ADDRESS_BYTES, IFA_LOCAL) ?? message.attribute(ADDRESS_BYTES, IFA_ADDRESS);
     if (address === null) return [];
@@ -117,7 +111,7 @@ export function listAddresses(): AddressEntry[] {
 export function listRoutes(ipv6: boolean): RouteEntry[] {
   const question = new Uint8Array(ROUTE_BYTES);
   question[0] = ipv6 ? AF_INET6 : AF_INET;
-  const messages = ask(RTM_GETROUTE, NLM_F_DUMP, question);
+  const messages = askAll(RTM_GETROUTE, question);
   return messages
     .filter(({ view }) => view.getUint8(7) === RTN_UNICAST)
     .map((message) => ({
@@ -131,9 +125,10 @@ export function listRoutes(ipv6: boolean): RouteEntry[] {
 export function listRules(ipv6: boolean): RuleEntry[] {
   const question = new Uint8Array(ROUTE_BYTES);
   question[0] = ipv6 ? AF_INET6 : AF_INET;
-  return ask(RTM_GETRULE, NLM_F_DUMP, question).map((message) => ({
+  return askAll(RTM_GETRULE, question).map((message) => ({
     priority: message.number(ROUTE_BYTES, FRA_PRIORITY),
     table: message.number(ROUTE_BYTES, FRA_TABLE),
+    protocol: message.attribute(ROUTE_BYTES, FRA_PROTOCOL)?.[0] ?? 0,
   }));
 }
 
@@ -151,16 +146,16 @@ export function wayTo(address: Uint8Array, index: number): Way | null {
   view.setUint16(device, 8, true);
   view.setUint16(device + 2, RTA_OIF, true);
   view.setUint32(device + 4, index, true);
-  let message: Message | undefined;
+  let message: Message | null;
   try {
     // RTA_OIF comes last: without an interface it is left out.
-    [message] = ask(RTM_GETROUTE, 0, index === 0 ? question.subarray(0, device) : question);
+    message = ask(RTM_GETROUTE, index === 0 ? question.subarray(0, device) : question);
   } catch (error) {
     // ENETUNREACH, EHOSTUNREACH, and what the type of a route says (EACCES for "prohibit", EINVAL for "blackhole").
     if (error instanceof SysError) return null;
     throw error;
   }
-  if (message === undefined) return null;
+  if (message === null) return null;
   const metrics = message.attribute(ROUTE_BYTES, RTA_METRICS);
   const has = (type: number) => message.attribute(ROUTE_BYTES, type) !== null;
   return {
@@ -206,40 +201,28 @@ function textOf(bytes: Uint8Array): string {
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** Sends one question and reads the whole answer. Throws SysError with what the kernel says. */
-function ask(type: number, flags: number, body: Uint8Array): Message[] {
-  const fd = libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0);
-  if (fd < 0) throw new SysError("netlink socket", errno());
-  try {
-    const question = nativeBlock(HEADER_BYTES + body.length);
-    question.view.setUint32(0, question.bytes.length, true);
-    question.view.setUint16(4, type, true);
-    question.view.setUint16(6, NLM_F_REQUEST | flags, true);
-    question.bytes.set(body, HEADER_BYTES);
-    if (Number(libc.write(fd, at(question), question.bytes.length)) < 0)
-      throw new SysError("netlink", errno());
-    const messages: Message[] = [];
-    const buffer = nativeBlock(BUFFER_BYTES);
-    for (;;) {
-      const length = Number(libc.read(fd, at(buffer), BUFFER_BYTES));
-      if (length <= 0) throw new SysError("netlink", length < 0 ? errno() : 0);
-      for (let start = 0; start + HEADER_BYTES <= length; ) {
-        const size = buffer.view.getUint32(start, true);
-        if (size < HEADER_BYTES || start + size > length) break;
-        const kind = buffer.view.getUint16(start + 4, true);
-        if (kind === NLMSG_DONE) return messages;
-        if (kind === NLMSG_ERROR) {
-          const error = -buffer.view.getInt32(start + HEADER_BYTES, true);
-          if (error === 0) return messages;
-          throw new SysError("netlink", error);
-        }
-        messages.push(new Message(buffer.bytes.slice(start + HEADER_BYTES, start + size)));
-        start += (size + 3) & ~3;
-      }
-      // A question without NLM_F_DUMP has one answer and nothing behind it.
-      if (flags === 0) return messages;
-    }
-  } finally {
-    libc.close(fd);
-  }
+/** Asks for everything of a kind. Throws SysError with what the kernel says. */
+function askAll(type: number, body: Uint8Array): Message[] {
+  const messages: Message[] = [];
+  dump(questionOf(body), type, "netlink", (...found) => messages.push(messageOf(...found)));
+  return messages;
+}
+
+/** Asks for one thing; null when there is no answer. Throws SysError with what the kernel says. */
+function ask(type: number, body: Uint8Array): Message | null {
+  let message: Message | null = null;
+  get(questionOf(body), type, "netlink", (...found) => {
+    message = messageOf(...found);
+  });
+  return message;
+}
+
+function questionOf(body: Uint8Array): Uint8Array {
+  const question = new Uint8Array(HEADER_BYTES + body.length);
+  question.set(body, HEADER_BYTES);
+  return question;
+}
+
+function messageOf(view: DataView, body: number, end: number): Message {
+  return new Message(new Uint8Array(view.buffer, view.byteOffset + body, end - body).slice());
 }

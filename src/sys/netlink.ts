@@ -90,6 +90,16 @@ export function dump(
   exchange(bytes, type, NLM_F_DUMP, what, each);
 }
 
+/** As `dump`, of a question that has one answer. */
+export function get(
+  bytes: Uint8Array,
+  type: number,
+  what: string,
+  each: (view: DataView, body: number, end: number) => void,
+): void {
+  exchange(bytes, type, NLM_F_ACK, what, each);
+}
+
 function exchange(
   bytes: Uint8Array,
   type: number,

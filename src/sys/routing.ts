@@ -1,10 +1,10 @@
 /**
- * Policy rules and routes by rtnetlink (rtnetlink(7), ip-rule(8)): added, deleted, and the rules there are. Blocking; used
+ * Policy rules and routes by rtnetlink (rtnetlink(7), ip-rule(8)): added and deleted. Blocking; used
  * when portal starts, ends, or loses its last path. By netlink because not every `ip` knows all of it (busybox's does not).
  */
 import { type Prefix, parsePrefix } from "../wire/address.ts";
 import { EEXIST, ENODEV, ENOENT, ESRCH, SysError } from "./errno.ts";
-import { dump, HEADER_BYTES, interfaceIndex, request } from "./netlink.ts";
+import { HEADER_BYTES, interfaceIndex, request } from "./netlink.ts";
 
 export type Family = 4 | 6;
 
@@ -42,7 +42,6 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_NEWRULE = 32;
 const RTM_DELRULE = 33;
-const RTM_GETRULE = 34;
 const NLM_F_EXCL = 0x200;
 const NLM_F_CREATE = 0x400;
 
@@ -65,9 +64,6 @@ const RTN_THROW = 9;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
 
-/** struct fib_rule_hdr and struct rtmsg are equally long. */
-const BODY_BYTES = 12;
-
 /** Throws SysError, EEXIST when there is one like it. */
 export function addRule(rule: Rule): void {
   request(ruleMessage(rule), RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, "add a policy rule");
@@ -86,27 +82,6 @@ export function addRoute(route: Route): void {
 /** False: there was none, or its interface is gone and took it along. Throws SysError. */
 export function deleteRoute(route: Route): boolean {
   return unlessMissing(() => request(routeMessage(route), RTM_DELROUTE, 0, "delete a route"));
-}
-
-/** Priority and table of every rule of a family. Throws SysError. */
-export function listRules(family: Family): { priority: number; table: number }[] {
-  const bytes = new Uint8Array(HEADER_BYTES + BODY_BYTES);
-  bytes[HEADER_BYTES] = familyNumber(family);
-  const rules: { priority: number; table: number }[] = [];
-  dump(bytes, RTM_GETRULE, "list the policy rules", (view, body, end) => {
-    let priority = 0;
-    let table = view.getUint8(body + 4);
-    for (let start = body + BODY_BYTES; start + 8 <= end; ) {
-      const size = view.getUint16(start, true);
-      if (size < 4) break;
-      const type = view.getUint16(start + 2, true);
-      if (type === FRA_PRIORITY) priority = view.getUint32(start + 4, true);
-      if (type === FRA_TABLE) table = view.getUint32(start + 4, true);
-      start += (size + 3) & ~3;
-    }
-    rules.push({ priority, table });
-  });
-  return rules;
 }
 
 /** True when a rule or route like it is there already. */

@@ -19,6 +19,7 @@ const COMMON: Omit<Facts, "role" | "paths" | "remote" | "listen"> = {
   status: null,
   ownPublicKey: "OWN PUBLIC KEY",
   tunnel: { interface: "portal0", mtu: 1420, ipv6: true },
+  host: { forwarding: false, looseRpFilter: false },
   kernel: { release: "6.1.0-rpi7", tun: "ok", tunOffloads: true, udpSegmentation: true, udpReceive: true },
   rights: { netAdmin: true, netRaw: true, netBindService: true, unprivilegedPort: 1024 },
   year: 2026,

@@ -344,6 +344,24 @@ test("a filter that drops answers is the one reason why there are none", () => {
   ]);
 });
 
+test("a strict filter that portal loosens is told of, no fault, and why nothing comes back for now", () => {
+  const blind = pathFacts("wwan0", { rpFilter: { all: 1, own: 0 }, exchange: silent });
+  const paths = [pathFacts("eth0", { preferred: true }), blind];
+  const host = { forwarding: false, looseRpFilter: true };
+  expect(wrong(localFacts({ paths, host }))).toEqual([]);
+  const told = judge(localFacts({ paths, host })).find(({ subject }) => subject === "path wwan0")!;
+  expect(told.message).toBe(
+    "net.ipv4.conf.all.rp_filter is 1; for this interface portal sets it to 2 while it runs",
+  );
+  // Not why the best way back is silent.
+  const preferred = [pathFacts("eth0"), { ...blind, preferred: true }];
+  expect(wrong(localFacts({ paths: preferred, host })).map(({ subject }) => subject)).toEqual(["path wwan0"]);
+  // One that runs should have done it.
+  const status = reportOf({ sessions: [sessionOf({ paths: [] })] });
+  const strict = wrong(localFacts({ paths: [{ ...blind, exchange: null }], host, status }));
+  expect(strict[0]!.message).toStartWith("net.ipv4.conf.all.rp_filter is 1: answers");
+});
+
 test("a loose filter of the interface is stronger than a strict one of all", () => {
   expect(
     wrong(localFacts({ paths: [pathFacts("eth0"), pathFacts("wwan0", { rpFilter: { all: 1, own: 2 } })] })),
@@ -466,6 +484,20 @@ test.each([
 test("without IPv6 in the tunnel its forwarding does not matter", () => {
   const over = { listen: { ...listen, forwardsIpv6: false }, tunnel: { ...tunnel, ipv6: false } };
   expect(wrong(remoteFacts(over))).toEqual([]);
+});
+
+test("forwarding that portal turns on is told of, and a fault of one that runs without it", () => {
+  const facts = {
+    listen: { ...listen, forwardsIpv4: false },
+    host: { forwarding: true, looseRpFilter: true },
+  };
+  expect(wrong(remoteFacts(facts))).toEqual([]);
+  const told = judge(remoteFacts(facts)).find(({ subject }) => subject === "forwarding")!;
+  expect(told.message).toBe("off; portal turns it on while it runs");
+  const status = reportOf({ role: "remote", sessions: [sessionOf({ peer: "home" })] });
+  expect(wrong(remoteFacts({ ...facts, status }))).toEqual([
+    expect.objectContaining({ level: "warning", subject: "forwarding" }),
+  ]);
 });
 
 test("a remote that runs tells of its peers, and one that is away is no fault", () => {

@@ -107,6 +107,8 @@ export interface Facts {
   readonly status: StatusReport | null;
   readonly ownPublicKey: string;
   readonly tunnel: { readonly interface: string; readonly mtu: number; readonly ipv6: boolean };
+  /** What portal sets on the machine while it runs. */
+  readonly host: { readonly forwarding: boolean; readonly looseRpFilter: boolean };
   readonly kernel: KernelFacts;
   readonly rights: RightsFacts;
   /** The year that this machine's clock shows. */
@@ -117,6 +119,6 @@ export interface Facts {
   readonly remote: RemoteFacts | null;
   readonly listen: ListenFacts | null;
   readonly takers: readonly TakerFacts[];
-  /** Policy rules besides the kernel's own three. */
+  /** Policy rules besides the kernel's own three and portal's. */
   readonly rules: readonly { readonly priority: number; readonly table: number }[];
 }

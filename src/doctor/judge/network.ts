@@ -43,7 +43,7 @@ export function judgeOthers({ takers, rules, paths, tunnel }: Facts): Finding[] 
   return [ok("other tunnels", `none takes the paths' packets${also}${over.join("")}`)];
 }
 
-export function judgeListen({ listen, status, tunnel }: Facts): Finding[] {
+export function judgeListen({ listen, status, tunnel, host }: Facts): Finding[] {
   if (listen === null) return [];
   const findings: Finding[] = [];
   const port = `UDP port ${listen.port}`;
@@ -69,9 +69,13 @@ export function judgeListen({ listen, status, tunnel }: Facts): Finding[] {
     listen.forwardsIpv6 || !tunnel.ipv6 ? null : "net.ipv6.conf.all.forwarding",
   ].filter((name) => name !== null);
   if (off.length === 0) findings.push(ok("forwarding", "on"));
+  else if (host.forwarding && status === null) {
+    return [...findings, ok("forwarding", "off; portal turns it on while it runs")];
+  }
   for (const name of off) {
     const message = `${name} is 0: what comes out of the tunnel goes no further than this machine`;
-    findings.push(warning("forwarding", message, `run: sysctl -w ${name}=1`));
+    const advice = `write nat = true into [host], or forwarding = true; or run: sysctl -w ${name}=1`;
+    findings.push(warning("forwarding", message, advice));
   }
   return findings;
 }

@@ -15,7 +15,7 @@ export function judgePath(facts: Facts, path: PathFacts): Finding[] {
   if (broken !== null) return [broken];
   const filter = judgeFilter(subject, facts, path);
   // A filter that drops answers is why there are none.
-  const explained = path.exchange?.outcome === "silent" && filter.some(({ level }) => level === "fault");
+  const explained = path.exchange?.outcome === "silent" && !path.preferred && filter.length > 0;
   const answer = explained ? [] : judgeAnswer(subject, facts, path);
   return [...filter, ...answer, ...judgeMtu(subject, facts, path)];
 }
@@ -45,13 +45,16 @@ function judgeDevice(subject: string, { remote }: Facts, path: PathFacts): Findi
 }
 
 /** A strict filter drops what comes in by an interface that would not be the way back. */
-function judgeFilter(subject: string, { paths, status }: Facts, path: PathFacts): Finding[] {
+function judgeFilter(subject: string, { paths, status, host }: Facts, path: PathFacts): Finding[] {
   const { rpFilter, preferred } = path;
   if (rpFilter === null || Math.max(rpFilter.all, rpFilter.own) !== STRICT) return [];
   const where = rpFilter.all === STRICT ? "all" : path.interface;
-  const advice =
+  const command =
     "run: sysctl -w net.ipv4.conf.all.rp_filter=2 (and write it into /etc/sysctl.d/portal.conf for the next boot)";
+  const advice = host.looseRpFilter ? command : `take loose_rp_filter = false out of [host], or ${command}`;
   const message = `net.ipv4.conf.${where}.rp_filter is 1`;
+  if (host.looseRpFilter && status === null)
+    return [ok(subject, `${message}; for this interface portal sets it to 2 while it runs`)];
   const heard = path.exchange?.outcome === "answered" || reportOf(path, status)?.status === "up";
   if (!preferred && !heard)
     return [fault(subject, `${message}: answers that come in by this interface are dropped`, advice)];

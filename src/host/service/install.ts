@@ -12,8 +12,9 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { findProgram, SYSTEM_FOLDERS } from "../command.ts";
 import { type Account, closedDirectory, isPlainFile, mayRead, mayRun } from "./access.ts";
-import { findAccount, findProgram, makeAccount } from "./account.ts";
+import { findAccount, makeAccount } from "./account.ts";
 import { fileOf, SERVICES } from "./kinds.ts";
 import { isOwn, type Kind, type ServicePlan } from "./plan.ts";
 import { Refusal } from "./refusal.ts";
@@ -33,7 +34,7 @@ export function install(kind: Kind, plan: ServicePlan, files: readonly string[],
     throw new Refusal(`this machine has no ${service.directory}: choose another kind of service`);
   }
   for (const [program, debianPackage] of service.tools) {
-    if (findProgram(program) !== null) continue;
+    if (findProgram(program, SYSTEM_FOLDERS) !== null) continue;
     throw new Refusal(`${program} not found: install it with: apt-get install ${debianPackage}`);
   }
   refuseFleeting(plan);

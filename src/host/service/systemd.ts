@@ -47,6 +47,9 @@ CapabilityBoundingSet=${capabilities}
 NoNewPrivileges=yes
 UnsetEnvironment=${BUN_VARIABLES.join(" ")}
 ${socketLines(plan.socketDirectory)}
+# Writable too, and kept from one boot to the next.
+StateDirectory=portal
+StateDirectoryMode=0750
 UMask=0077
 # A memory image would hold the keys.
 LimitCORE=0
