@@ -14,7 +14,9 @@ export class Rtt {
   /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. */
   onSample(sample: number, ackDelay: number): void {
     if (sample < 0) return;
-    if (!this.sampled) {
+    // Not in RFC 6298: half of the least so far makes what went before worthless. A first answer may have waited for a program
+    // that was just starting, and ten later ones would not outweigh it.
+    if (!this.sampled || sample < this.min / 2) {
       this.sampled = true;
       this.min = sample;
       this.latest = sample;

@@ -21,6 +21,8 @@ import type { Recovery } from "./recovery.ts";
 
 /** Paths whose packets arrive within so much of each other are alike. */
 const ALIKE = 4 * MILLISECOND;
+/** Samples vary by so much on any path: acknowledgements and timers are some milliseconds late. */
+const STEADY = 4 * MILLISECOND;
 /** Where delays vary, nobody knows better than by this share of what both vary by. */
 const UNSURE = 1 / 8;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
@@ -209,7 +211,7 @@ function roundTrip({ recovery }: Path): number {
 }
 
 function variationOf({ rtt, congestion }: Recovery): number {
-  return congestion.variation ?? 2 * rtt.rttvar;
+  return congestion.variation ?? 2 * Math.max(0, rtt.rttvar - STEADY);
 }
 
 /** How much later a packet arrives that takes `path` instead of `first`. */

@@ -75,3 +75,9 @@ test("whatever comes, the estimate stays between smallest and largest", () => {
     }),
   );
 });
+
+test("a sample of less than half of the least begins anew: what went before was of a machine that had just started", () => {
+  const rtt = sampled([200_000, 0], [20_000, 0]);
+  expect([rtt.srtt, rtt.rttvar, rtt.min]).toEqual([20_000, 10_000, 20_000]);
+  expect(sampled([40_000, 0], [20_000, 0]).srtt).toBe(0.875 * 40_000 + 0.125 * 20_000);
+});
