@@ -14,7 +14,7 @@ const TOML = "/etc/portal/portal.toml";
 const KEY = "/etc/portal/private.key";
 const SOCKET = "/run/portal/portal0.sock";
 
-/** Port 443 takes a third capability. */
+/** Port 443 takes a third capability, and `nat` a change of the machine. */
 const CONFIGURATION = `role = "remote"
 [tunnel]
 addresses = ["10.77.0.1/24"]
@@ -26,6 +26,8 @@ port = 443
 name = "home"
 public_key = "${keyText(9)}"
 addresses = ["10.77.0.2/32"]
+[host]
+nat = true
 `;
 
 /**
@@ -62,9 +64,26 @@ async function waitUntilItRuns(lab: Lab): Promise<void> {
 
 /** Number of the process that is portal itself, and what the kernel says of its rights. */
 async function running(lab: Lab): Promise<{ pid: string; rights: string } | null> {
-  const { stdout } = await lab.exec("remote", ["pgrep", "-u", "portal", "-f", `main.ts --toml ${TOML}`]);
+  const { stdout } = await lab.exec("remote", [
+    "pgrep",
+    "-o",
+    "-u",
+    "portal",
+    "-f",
+    `main.ts --toml ${TOML}`,
+  ]);
   const pid = stdout.trim();
-  return pid === "" ? null : { pid, rights: readFileSync(`/proc/${pid}/status`, "utf8") };
+  if (pid === "") return null;
+  try {
+    return { pid, rights: readFileSync(`/proc/${pid}/status`, "utf8") };
+  } catch {
+    return null; // It has ended since.
+  }
+}
+
+/** What a portal without root has made by `nft`. */
+async function tables(lab: Lab): Promise<string> {
+  return (await lab.exec("remote", ["nft", "list", "tables"])).stdout;
 }
 
 /** CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW. */
@@ -74,6 +93,7 @@ async function expectRights(lab: Lab): Promise<string> {
   const { pid, rights } = (await running(lab))!;
   expect(rights).toContain(RIGHTS);
   expect(rights).toContain("NoNewPrivs:\t1\n");
+  expect(await tables(lab)).toBe("table inet portal\n");
   return pid;
 }
 
@@ -94,6 +114,7 @@ async function waitUntilItEnded(lab: Lab): Promise<void> {
   await lab.waitFor("portal to end", SOON, async () => (await running(lab)) === null);
   expect(existsSync(SOCKET)).toBe(false);
   expect(await lab.hasInterface("remote", "portal0")).toBe(false);
+  expect(await tables(lab)).toBe("");
 }
 
 scenario(import.meta.path, "the systemd unit is installed, valid, and removed", { paths }, async (lab) => {
