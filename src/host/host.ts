@@ -9,7 +9,7 @@ import { findProgram } from "./command.ts";
 import { HostFailure } from "./failure.ts";
 import { alone, Journal, journalPath } from "./journal.ts";
 import { type Machine, machineWith, thisMachine } from "./machine.ts";
-import { planOf } from "./plan.ts";
+import { FORWARDING, type Plan, planOf } from "./plan.ts";
 
 /**
  * No path up for so long, in microseconds, and routes are taken out of the tunnel (`on_down = "direct"`): every connection
@@ -71,16 +71,18 @@ export class Host {
     try {
       this.change(paths);
     } catch (error) {
-      if (!(error instanceof HostFailure)) throw error;
-      this.log.warn(error.message);
+      // Whatever it is, the packets of all flows are more important.
+      this.log.warn((error as Error).message);
     }
   }
 
   private change(paths: readonly string[]): void {
     const first = this.journal === null;
     this.paths = paths;
+    // Another portal may hold the lock for long: it is not waited for without a reason.
+    if (!first && !this.differs()) return;
     alone(this.path, () => {
-      const { slot, changes, whileUp } = planOf(this.config, paths, this.machine, this.slot);
+      const { slot, changes, whileUp } = this.plan();
       if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
       this.slot = slot;
       if (this.journal === null) this.begin();
@@ -96,6 +98,24 @@ export class Host {
         `changed on this machine: ${this.made.size} things ("portal check" lists them); undone at the end`,
       );
     }
+  }
+
+  private plan(): Plan {
+    const forwards = this.made.has(`sysctl ${FORWARDING}`);
+    return planOf(this.config, this.paths, this.machine, this.slot, forwards);
+  }
+
+  /** Something is to be made or undone. */
+  private differs(): boolean {
+    const { changes } = this.plan();
+    const wanted = new Set(changes.map(keyOf));
+    for (const [key, change] of this.made) if (change.kind === "rule" && !wanted.has(key)) return true;
+    // A setting is planned only while it is not what it should be.
+    return changes.some((change) => change.kind === "sysctl" || !this.isMade(change));
+  }
+
+  private isMade(change: Change): boolean {
+    return JSON.stringify(this.made.get(keyOf(change))) === JSON.stringify(change);
   }
 
   /** Called now and then; `up`: some path is. */
@@ -138,9 +158,8 @@ export class Host {
 
   private add(change: Change): void {
     const key = keyOf(change);
-    const unchanged = JSON.stringify(this.made.get(key)) === JSON.stringify(change);
     // A setting is planned anew when it is no longer what it was made.
-    if (unchanged && change.kind !== "sysctl") return;
+    if (this.isMade(change) && change.kind !== "sysctl") return;
     try {
       expectPossible(change);
       this.write(change);
@@ -157,7 +176,7 @@ export class Host {
 
   private onFailure(change: Change, failure: HostFailure): void {
     // Of several rules some may be made; a rule or route that is somebody else's must stay.
-    if (change.kind === "iptables") undo(change, this.path, this.log);
+    if (change.kind === "iptables") this.take(keyOf(change), change);
     if (change.kind === "sysctl" && !change.needed) {
       this.log.warn(`${failure.message}; a path may stay "joining"`);
       return;
@@ -165,7 +184,7 @@ export class Host {
     if (change.kind !== "nft" || failure.notPermitted || findProgram("iptables") === null) throw failure;
     this.log.info(`${failure.message}; using iptables`);
     this.machine = machineWith(this.path, "iptables");
-    const { changes } = planOf(this.config, this.paths, this.machine, this.slot);
+    const { changes } = this.plan();
     for (const other of changes) if (other.kind === "iptables") this.add(other);
   }
 

@@ -33,6 +33,9 @@ const SLOTS = 50;
 const TUNNEL_METRIC = 1024;
 const REFUSAL_METRIC = 65_535;
 
+/** Whether the machine passes IPv6 packets on. */
+export const FORWARDING = "ipv6/conf/all/forwarding";
+
 export interface Plan {
   readonly slot: number;
   readonly changes: readonly Change[];
@@ -40,12 +43,16 @@ export interface Plan {
   readonly whileUp: readonly RouteChange[];
 }
 
-/** `paths`: the interfaces of the local's paths. `slot`: null looks for one. Throws HostFailure. */
+/**
+ * `paths`: the interfaces of the local's paths. `slot`: null looks for one. `forwards`: this portal has made the machine forward
+ * IPv6 already. Throws HostFailure.
+ */
 export function planOf(
   config: Config,
   paths: readonly string[],
   machine: Machine,
   slot: number | null = null,
+  forwards = false,
 ): Plan {
   const firewall = firewallOf(config, paths);
   const { routes: wanted, refused, handovers } = config.host;
@@ -55,7 +62,7 @@ export function planOf(
   return {
     slot: chosen,
     changes: [
-      ...planSysctls(config, paths, machine),
+      ...planSysctls(config, paths, machine, forwards),
       ...(firewall === null ? [] : planFirewall(firewall, machine, chosen)),
       ...planPaths(config, paths, machine, chosen),
       ...planHandovers(config, chosen),
@@ -86,7 +93,12 @@ function nameOf(slot: number): string {
 
 // --- Kernel settings ---
 
-function planSysctls(config: Config, paths: readonly string[], machine: Machine): SysctlChange[] {
+function planSysctls(
+  config: Config,
+  paths: readonly string[],
+  machine: Machine,
+  forwards: boolean,
+): SysctlChange[] {
   const { host, tunnel } = config;
   const changes: SysctlChange[] = [];
   const set = (
@@ -125,19 +137,18 @@ function planSysctls(config: Config, paths: readonly string[], machine: Machine)
   }
   if (!host.forwarding) return changes;
   const networks = [...tunnel.addresses, ...host.routes, ...host.nat];
-  if (
-    networks.some(({ bytes }) => bytes.length === 16) &&
-    machine.sysctl("ipv6/conf/all/forwarding") !== null
-  ) {
-    const forwards = machine.sysctl("ipv6/conf/all/forwarding") === "1";
+  if (networks.some(({ bytes }) => bytes.length === 16) && machine.sysctl(FORWARDING) !== null) {
+    // Where a portal made it forward, what has come since learns no more unless told so.
+    const byPortal = forwards || machine.changedByAnother(FORWARDING)?.value === "1";
+    const forwarded = machine.sysctl(FORWARDING) === "1" && !byPortal;
     const learning = new Set([...machine.advertised(), ...paths]);
     for (const name of machine.scopes("ipv6").filter((scope) => learning.has(scope))) {
       // Before forwarding is on, which would end it (RFC 4861 section 6.2.1, as the kernel reads it).
       const words = `${name} goes on learning its IPv6 routes from its router`;
-      set(`ipv6/conf/${name}/accept_ra`, "2", words, true, (now) => now === "1" && !forwards);
+      set(`ipv6/conf/${name}/accept_ra`, "2", words, true, (now) => now === "1" && !forwarded);
     }
     const words = "IPv6 packets are passed on between interfaces";
-    set("ipv6/conf/all/forwarding", "1", words, true, (now) => now === "0");
+    set(FORWARDING, "1", words, true, (now) => now === "0");
   }
   if (networks.some(({ bytes }) => bytes.length === 4)) {
     set("ipv4/ip_forward", "1", "IPv4 packets are passed on between interfaces", true, (now) => now === "0");

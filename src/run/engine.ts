@@ -16,7 +16,7 @@ import { LATE_TURN } from "../proto/limits.ts";
 import { NewReno } from "../proto/newreno.ts";
 import type { StaticKeys } from "../proto/noise.ts";
 import type { Path } from "../proto/path.ts";
-import type { InnerPrefix, Peer } from "../proto/peer.ts";
+import type { Peer } from "../proto/peer.ts";
 import { Portal } from "../proto/portal.ts";
 import type { Session } from "../proto/session.ts";
 import { Endpoint } from "../share/endpoint.ts";
@@ -105,25 +105,17 @@ export class Engine {
     return more;
   }
 
-  // --- The remote's peers ---
+  // --- The remote's peers; after any changes of them `portal.onPeersChanged` is to be called ---
 
   addPeer(peer: Peer): void {
     this.portal.peers.push(peer);
-    this.portal.onPeersChanged();
     this.acceptor?.admit(peer);
-  }
-
-  /** The operator has changed what there is to know of a peer. */
-  changePeer(peer: Peer, name: string, presharedKey: Uint8Array, addresses: readonly InnerPrefix[]): void {
-    peer.become(name, presharedKey, addresses);
-    this.portal.onPeersChanged();
   }
 
   /** Says goodbye to a peer and knows it no more. */
   removePeer(now: number, peer: Peer, reason: string): void {
     const { peers } = this.portal;
     peers.splice(peers.indexOf(peer), 1);
-    this.portal.onPeersChanged();
     this.acceptor?.dismiss(peer);
     const { session } = peer;
     if (session === null) return;

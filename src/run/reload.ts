@@ -105,14 +105,16 @@ export class Reloader {
   private applyPeers(before: RemotePortalConfig, next: RemotePortalConfig): string[] {
     const { engine } = this;
     const keyOf = ({ publicKey }: { publicKey: Uint8Array }) => publicKey.join();
+    const left = new Map(next.peers.map((config) => [keyOf(config), config]));
     for (const peer of [...engine.portal.peers]) {
-      const config = next.peers.find((each) => keyOf(each) === keyOf(peer));
+      const key = keyOf(peer);
+      const config = left.get(key);
       if (config === undefined) engine.removePeer(this.clock(), peer, "it is no peer any more");
-      else engine.changePeer(peer, config.name, config.presharedKey, config.addresses);
+      else peer.become(config.name, config.presharedKey, config.addresses);
+      left.delete(key);
     }
-    for (const config of next.peers) {
-      if (!engine.portal.peers.some((peer) => keyOf(peer) === keyOf(config))) engine.addPeer(peerOf(config));
-    }
+    for (const config of left.values()) engine.addPeer(peerOf(config));
+    engine.portal.onPeersChanged();
     return changes(before.peers, next.peers, (peer) => peer.name, "peer");
   }
 }

@@ -139,6 +139,12 @@ machine("a router that learns its own routes goes on learning", () => {
   expect(PATHS.map((name) => setting(`ipv6/conf/${name}/accept_ra`))).toEqual(["2", "0"]);
   host.undo();
   expect(look()).toEqual(before);
+  // Also by an interface that comes when portal has already made the machine forward.
+  const early = new Host(wide, [], log);
+  early.setPaths(PATHS);
+  expect(PATHS.map((name) => setting(`ipv6/conf/${name}/accept_ra`))).toEqual(["2", "0"]);
+  early.undo();
+  expect(look()).toEqual(before);
 });
 
 machine("a journal of another boot is none of ours", () => {
