@@ -33,6 +33,23 @@ async function becomes(lab: Lab, side: Side, path: number, status: string, why: 
     });
 }
 
+/**
+ * Waits until neither end has sent anything on a path between two looks: what it is probed at first is over. Else the
+ * remote's own kernel may refuse to send before the local hears of its carrier.
+ */
+async function idle(lab: Lab, path: number): Promise<void> {
+  let before = -1;
+  await lab.waitFor(`path ${path} to be idle`, SOON, async () => {
+    let sent = 0;
+    for (const side of ["local", "remote"] as const) {
+      sent += (await lab.status(side))!.sessions[0]!.paths[path]!.sentPackets;
+    }
+    const still = sent === before;
+    before = sent;
+    return still;
+  });
+}
+
 async function bothUp(lab: Lab, path: number): Promise<void> {
   for (const side of ["local", "remote"] as const) await becomes(lab, side, path, "up", "");
 }
@@ -98,6 +115,7 @@ scenario(
   async (lab) => {
     await lab.startPortals();
     const { name } = lab.paths[1]!;
+    await idle(lab, 1);
     await lab.ip("remote", [`link set ${name} down`]);
     await becomes(lab, "local", 1, "suspect", "its interface has no carrier");
     await becomes(lab, "remote", 1, "suspect", PEER_SAYS);
