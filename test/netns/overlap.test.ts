@@ -98,12 +98,13 @@ for (const filter of [0, 2] as const) {
 
 scenario(
   import.meta.path,
-  "with rp_filter 1 the kernel drops what comes by the second, until it is 2",
+  "with rp_filter 1, and portal told to leave it, the kernel drops what comes by the second, until it is 2",
   { paths },
   async (lab) => {
     await build(lab);
     await setFilter(lab, 1);
-    await lab.startPortals({ toml: { local: { remote: { endpoint: `${ENDPOINT}:${PORT}` } } }, wait: false });
+    const local = { remote: { endpoint: `${ENDPOINT}:${PORT}` }, host: { loose_rp_filter: false } };
+    await lab.startPortals({ toml: { local }, wait: false });
     await lab.waitFor("the first to be up", SOON, async () => (await statuses(lab)) === "up joining");
     expect(await pings(lab, 4)).toBe(true);
     expect(await statuses(lab)).toBe("up joining");
