@@ -42,7 +42,7 @@ import {
   TYPE_MASK,
   Type,
 } from "./wire/datagram.ts";
-import { handshakeBytes } from "./wire/handshake.ts";
+import { isHandshakeLength } from "./wire/handshake.ts";
 import { ipIsWhole, slowsByDisorder } from "./wire/ip.ts";
 
 /** Batches taken from one socket in one turn; each has its own buffer, so that all leave for the TUN together. */
@@ -144,7 +144,7 @@ export class Inbound {
       this.portal.drops.count("unknownType");
       return;
     }
-    if (length !== handshakeBytes(type)) {
+    if (!isHandshakeLength(type, length)) {
       this.portal.drops.count("notAuthentic");
       return;
     }
@@ -218,7 +218,7 @@ export class Inbound {
   ): void {
     const newest = packetNumber > path.reception.window.largest;
     path.reception.onPacket(now, packetNumber, bytes, type === Type.data || type === Type.probe);
-    path.onSignOfLife(now);
+    path.onSignOfLife(now, type === Type.challenge);
     session.nextAt = 0;
     if (!newest) return;
     if (comesFrom(path, socket.source)) path.onKnownAddress(now);

@@ -23,8 +23,23 @@ import type { Session } from "./proto/session.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
-import { writeAnswer, writeChallenge, writePathEnd, writePathStatus } from "./wire/control.ts";
-import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES, Type, writeHeader } from "./wire/datagram.ts";
+import {
+  ANSWER_BYTES,
+  PATH_END_BYTES,
+  PATH_STATUS_BYTES,
+  writeAnswer,
+  writeChallenge,
+  writePathEnd,
+  writePathStatus,
+} from "./wire/control.ts";
+import {
+  DATA_HEADER_BYTES,
+  HEADER_BYTES,
+  MIN_DATAGRAM_BYTES,
+  TAG_BYTES,
+  Type,
+  writeHeader,
+} from "./wire/datagram.ts";
 import { flowHash, neverForwarded } from "./wire/ip.ts";
 import { Segmenter } from "./wire/segment.ts";
 import { VIRTIO_BYTES } from "./wire/virtio.ts";
@@ -178,7 +193,7 @@ export class Outbound {
   /** Says goodbye on every path that is up. */
   close(session: Session, now: number): void {
     for (const path of session.order) {
-      if (path.status !== "up") continue;
+      if (path.status !== "up" || !path.affords(MIN_DATAGRAM_BYTES)) continue;
       this.seal(session, path, now, Type.close, this.body, 0, 0, NO_POSITION, false);
       this.flush(path, path.destination, now);
     }
@@ -186,6 +201,7 @@ export class Outbound {
 
   /** Answers a peer's challenge where it came from. */
   answer(session: Session, path: Path, now: number, high: number, low: number, to: Endpoint | null): void {
+    if (!path.affords(MIN_DATAGRAM_BYTES + ANSWER_BYTES)) return;
     const length = writeAnswer(this.body, 0, high, low);
     this.seal(session, path, now, Type.answer, this.body, 0, length, NO_POSITION, false);
     this.flush(path, to, now);
@@ -206,13 +222,14 @@ export class Outbound {
       const path = order[i]!;
       if (path.status !== "up") continue;
       for (const { id, ended } of ids.endings) {
+        if (!path.affords(MIN_DATAGRAM_BYTES + PATH_END_BYTES, this.unsent(path))) break;
         const length = writePathEnd(this.body, 0, id, false, ended, 0);
         // Of one size, so that they leave together.
         this.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
         if (this.trainPackets === TRAIN_PACKETS) this.flush(path, path.destination, now);
+        told = true;
       }
       this.flush(path, path.destination, now);
-      told = true;
     }
     if (told) ids.onTold(now);
   }
@@ -221,7 +238,7 @@ export class Outbound {
   private pull(session: Session, path: Path, now: number): boolean {
     const { ring } = session;
     let sent = false;
-    while (path.maySend(now)) {
+    while (path.maySend(now) && path.affords(path.datagram, this.unsent(path))) {
       const position = session.take(path);
       if (position < 0) {
         if (session.queues.packets === 0) path.recovery.onAppLimited();
@@ -246,6 +263,10 @@ export class Outbound {
 
   /** Challenges, probes and acknowledgements that are due. */
   private control(session: Session, path: Path, now: number): void {
+    if (path.status === "capped") {
+      if (path.report.due) this.report(session, path, now);
+      return;
+    }
     if (path.reception.ackAt(path.recovery.rtt.srtt) <= now) {
       const length = path.reception.writeAck(now, this.body, 0, ACK_ROOM);
       this.seal(session, path, now, Type.ack, this.body, 0, length, NO_POSITION, false);
@@ -254,7 +275,7 @@ export class Outbound {
     if (path.challengeDue(now)) {
       const { environment } = this.portal;
       path.onChallengeSent(now, random32(environment), random32(environment));
-      const { challenge, metric, spill, peerCongestion, peerRate } = path;
+      const { challenge, metric, spill, use } = path;
       const length = writeChallenge(
         this.body,
         0,
@@ -262,8 +283,8 @@ export class Outbound {
         challenge.tokenLow,
         metric,
         spill,
-        peerCongestion,
-        peerRate,
+        use.peerCongestion,
+        use.peerRate,
       );
       this.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
       this.flush(path, challenge.toCandidate ? path.candidate : path.destination, now);
@@ -278,19 +299,26 @@ export class Outbound {
     if (path.report.due) this.report(session, path, now);
   }
 
-  /** Tells the peer, over every path that is up, that another one was given up. */
+  /** Tells the peer, over every path that is up, that another one was given up or rests; the latter, if there is none, on itself. */
   private report(session: Session, about: Path, now: number): void {
     const { order } = session;
     let told = false;
+    const bytes = MIN_DATAGRAM_BYTES + PATH_STATUS_BYTES;
+    const itself = about.status === "capped" && !session.isUp && about.cap?.fits(bytes) === true;
     for (let i = 0; i < order.length; i++) {
       const path = order[i]!;
-      if (path.status !== "up") continue;
+      if (path === about ? !itself : path.status !== "up" || !path.affords(bytes)) continue;
       const length = writePathStatus(this.body, 0, about.id, about.report.seen, about.heard);
       this.seal(session, path, now, Type.pathStatus, this.body, 0, length, NO_POSITION, false);
       this.flush(path, path.destination, now);
       told = true;
     }
     if (told) about.report.onSent();
+  }
+
+  /** Bytes of IP packets in the train. */
+  private unsent(path: Path): number {
+    return this.trainBytes + this.trainPackets * path.socket.headerBytes;
   }
 
   /** Seals one datagram onto the train. */

@@ -6,6 +6,7 @@ import type { CongestionName } from "../wire/control.ts";
 export interface TunnelConfig {
   /** Name of the TUN interface; at most 15 bytes. */
   readonly interface: string;
+  /** Of a local without any, the remote gives them. */
   readonly addresses: readonly Prefix[];
   /** MTU of the TUN interface, bytes of inner IP packet. */
   readonly mtu: number;
@@ -35,6 +36,21 @@ export interface PathConfig {
   /** For congestion = "fixed": bytes per second, from and to this portal. */
   readonly upBytesPerSecond: number | null;
   readonly downBytesPerSecond: number | null;
+  /** Null without data caps. */
+  readonly cap: CapConfig | null;
+}
+
+/** How much a path may carry, both directions together. */
+export interface CapConfig {
+  /** Null for no such cap; one of them is there. */
+  readonly monthBytes: number | null;
+  readonly dayBytes: number | null;
+  /** The day on which a month begins; the last of a shorter month. */
+  readonly resetDay: number;
+  /** IANA name, of months and days. */
+  readonly timeZone: string;
+  /** What the path may do over a cap, either way; 0 = nothing. */
+  readonly overBytesPerSecond: number;
 }
 
 export interface RemoteConfig {
@@ -58,6 +74,8 @@ export interface PeerConfig {
   readonly presharedKey: Uint8Array;
   /** Inner addresses this peer may use as source, and where packets for them go. */
   readonly addresses: readonly Prefix[];
+  /** Those it is told when it asks, with the length of their network; at most one of each family. */
+  readonly lease: readonly Prefix[];
 }
 
 export interface PortForward {
@@ -105,6 +123,8 @@ interface CommonConfig {
   readonly keys: KeysConfig;
   /** Path of the UNIX control socket. */
   readonly controlSocket: string;
+  /** Directory of what outlives a restart. */
+  readonly stateDirectory: string;
   readonly logLevel: "error" | "warn" | "info" | "debug";
 }
 

@@ -1,22 +1,19 @@
 /** What only a local portal has: `[remote]` and every `[[path]]`. Pure. */
 import { formatEndpoint, parseAddress, parseEndpoint } from "../wire/address.ts";
 import { CONGESTION, type CongestionName } from "../wire/control.ts";
+import { readCap } from "./cap.ts";
 import type { PathConfig, RemoteConfig } from "./config.ts";
 import { isGlob, matchesGlob } from "./glob.ts";
 import { type Identity, readPeerKeys } from "./identity.ts";
-import { parseRate } from "./rate.ts";
+import { readRate } from "./rate.ts";
 import type { Source } from "./source.ts";
-import { quote, type Table, typeName } from "./table.ts";
+import { quote, type Table } from "./table.ts";
 import { readInterface } from "./tunnel.ts";
 
 /** Paths one session may have. */
 export const PATHS_MOST = 32;
 
 const METRIC_MOST = 65535;
-
-/** Bits per second that a fixed rate may be. */
-const RATE_LEAST = 8_000;
-const RATE_MOST = 1e12;
 
 export function readRemote(table: Table, identity: Identity, source: Source): RemoteConfig | null {
   const keys = readPeerKeys(table, identity, source);
@@ -90,8 +87,9 @@ function readPath(table: Table, tunnelInterface: string | null): PathConfig | nu
       );
     }
   }
+  const cap = readCap(table);
   if (name === null || congestion === null) return null;
-  return { interface: name, exclude, metric, spill, congestion, upBytesPerSecond, downBytesPerSecond };
+  return { interface: name, exclude, metric, spill, congestion, upBytesPerSecond, downBytesPerSecond, cap };
 }
 
 /** A pattern is to mean some interfaces: those whose names begin alike, say. */
@@ -134,25 +132,4 @@ function mayMeet(exclude: string, glob: string): boolean {
 /** True when the path's metric is 0, written or not; a faulty one is another matter. */
 function saysZero(table: Table): boolean {
   return table.has("metric") ? table.raw("metric") === 0n : !table.hasMisspelt("metric");
-}
-
-/** Bytes per second, from `50 Mbit` or a whole number of bits per second. */
-function readRate(table: Table, key: "up" | "down"): number | null {
-  const value = table.raw(key);
-  if (value === undefined) return null;
-  const advice = `write for example ${key} = "50 Mbit"`;
-  if (typeof value !== "string" && typeof value !== "bigint") {
-    table.fault(key, `${key} is ${typeName(value)}, not a rate`, advice);
-    return null;
-  }
-  const bits = typeof value === "string" ? parseRate(value) : Number(value);
-  if (bits === null) {
-    table.fault(key, `${key} ${quote(String(value))} is no rate`, advice);
-    return null;
-  }
-  if (bits < RATE_LEAST || bits > RATE_MOST) {
-    table.fault(key, `${key} is out of range`, "write a rate from 8 kbit to 1000 Gbit a second");
-    return null;
-  }
-  return bits / 8;
 }

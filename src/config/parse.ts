@@ -9,6 +9,7 @@ import { readHost } from "./host.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { headerOf, SECTION_NAMES, SECTIONS, type SectionName } from "./keys.ts";
 import { readPaths, readRemote } from "./local.ts";
+import { readPool } from "./pool.ts";
 import { readListen, readPeers } from "./remote.ts";
 import type { Source } from "./source.ts";
 import { Document, faultAt, Table, typeName } from "./table.ts";
@@ -54,10 +55,11 @@ function readDocument(document: Document, source: Source): Config | null {
   if (written !== null) refuseForeign(document, written);
   const logLevel = top.word("log_level", ["error", "warn", "info", "debug"]) ?? "info";
   const tunnelTable = single(document, "tunnel", top);
-  const tunnel = tunnelTable && readTunnel(tunnelTable);
+  const tunnel = tunnelTable && readTunnel(tunnelTable, role);
   const identity = readIdentity(top, single(document, "keys", null), role, source);
   const controlSocket = readControlSocket(top) ?? defaultSocket(tunnel?.interface ?? "portal0");
-  const common = { logLevel, controlSocket } as const;
+  const stateDirectory = readStateDirectory(top) ?? "/var/lib/portal";
+  const common = { logLevel, controlSocket, stateDirectory } as const;
   const hostTables = {
     host: single(document, "host", null),
     forwards: role === "remote" ? checkedSections(document, "forward") : [],
@@ -73,8 +75,11 @@ function readDocument(document: Document, source: Source): Config | null {
     return tunnel && remote && keys ? { role, tunnel, host, keys, ...common, remote, paths } : null;
   }
   if (role === "remote") {
-    const listen = readListen(single(document, "listen", null));
-    const peers = readPeers(several(document, "peer", top), identity, own, source);
+    const listenTable = single(document, "listen", null);
+    const listen = readListen(listenTable);
+    const pool = readPool(listenTable, own);
+    const hasPool = listenTable?.has("pool") === true;
+    const peers = readPeers(several(document, "peer", top), identity, own, hasPool ? pool : null, source);
     const host = readHost(hostTables, { role, own, peers, listenPort: listen.port });
     const keys = ownKeys(identity);
     return tunnel && keys ? { role, tunnel, host, keys, ...common, listen, peers } : null;
@@ -102,6 +107,14 @@ function readControlSocket(top: Table): string | null {
   } else if (bytes > SOCKET_PATH_BYTES) {
     const message = `control_socket has ${bytes} bytes`;
     top.fault("control_socket", message, `write a path of at most ${SOCKET_PATH_BYTES} bytes`);
+  }
+  return path;
+}
+
+function readStateDirectory(top: Table): string | null {
+  const path = top.text("state_directory");
+  if (path !== null && (!path.startsWith("/") || path.includes("\0"))) {
+    top.fault("state_directory", "state_directory is no absolute path", "write a path that begins with /");
   }
   return path;
 }

@@ -11,6 +11,7 @@ import {
 } from "../wire/address.ts";
 import type { ListenConfig, PeerConfig } from "./config.ts";
 import { type Identity, readPeerKeys, sameKey } from "./identity.ts";
+import { addressFor, alone, leaseOf } from "./pool.ts";
 import type { Source } from "./source.ts";
 import { quote, type Table } from "./table.ts";
 
@@ -38,11 +39,12 @@ export function readListen(table: Table | null): ListenConfig {
   return { addresses, port };
 }
 
-/** Every peer that has no fault. */
+/** Every peer that has no fault. `pool`: for those without addresses; null where there is none. */
 export function readPeers(
   tables: readonly Table[],
   identity: Identity,
   own: readonly Prefix[],
+  pool: readonly Prefix[] | null,
   source: Source,
 ): PeerConfig[] {
   if (identity.fromSecret !== null && tables.length > 1) {
@@ -53,11 +55,48 @@ export function readPeers(
   for (const table of tables) {
     const keys = readPeerKeys(table, identity, source);
     const name = readName(table, peers);
+    if (pool === null) table.require("addresses");
     const addresses = readAddresses(table, own, peers);
     if (keys !== null && identity.fromSecret === null) refuseSharedKey(table, keys.publicKey, peers);
     peers.push({ addresses, ...(name !== null && { name }), ...keys });
   }
-  return peers.filter((peer): peer is PeerConfig => peer.name !== undefined && peer.publicKey !== undefined);
+  return withLeases(tables, peers, own, pool ?? []);
+}
+
+/** The peers that have no fault, and what each is told of its addresses. */
+function withLeases(
+  tables: readonly Table[],
+  peers: readonly Partial<PeerConfig>[],
+  own: readonly Prefix[],
+  pool: readonly Prefix[],
+): PeerConfig[] {
+  const taken = [...own.map(alone), ...peers.flatMap((peer) => peer.addresses ?? [])];
+  return peers.flatMap(({ name, publicKey, presharedKey, addresses = [] }, i) => {
+    if (name === undefined || publicKey === undefined || presharedKey === undefined) return [];
+    const peer = { name, publicKey, presharedKey };
+    if (tables[i]!.has("addresses")) return [{ ...peer, addresses, lease: leaseOf(addresses, own) }];
+    const lease = fromPool(tables[i]!, publicKey, pool, taken);
+    return [{ ...peer, addresses: lease.map(alone), lease }];
+  });
+}
+
+/** One address of each of the pool's networks; they are taken then. */
+function fromPool(
+  { document, header }: Table,
+  publicKey: Uint8Array,
+  pool: readonly Prefix[],
+  taken: Prefix[],
+): Prefix[] {
+  return pool.flatMap((network) => {
+    const address = addressFor(publicKey, network, taken);
+    if (address === null) {
+      const message = `the pool ${network.text} has no address left for this peer`;
+      document.fault(header, message, "write a larger network there");
+      return [];
+    }
+    taken.push(alone(address));
+    return [address];
+  });
 }
 
 function readName(table: Table, peers: readonly Partial<PeerConfig>[]): string | null {
@@ -85,7 +124,6 @@ function readAddresses(
   own: readonly Prefix[],
   peers: readonly Partial<PeerConfig>[],
 ): Prefix[] {
-  table.require("addresses");
   const addresses: Prefix[] = [];
   for (const { value, span } of table.texts("addresses") ?? []) {
     const prefix = readPrefix(value);

@@ -1,6 +1,6 @@
 /** `[tunnel]`: the TUN interface and its addresses. Pure. */
 import { formatAddress, networkOf, type Prefix, parseAddress, parsePrefix } from "../wire/address.ts";
-import type { TunnelConfig } from "./config.ts";
+import type { Role, TunnelConfig } from "./config.ts";
 import { quote, type Table } from "./table.ts";
 
 /** Smallest and largest MTU: what every IPv4 host takes (RFC 791 section 3.1), and jumbo frames. */
@@ -17,8 +17,10 @@ const KEEP = 300;
 /** IFNAMSIZ without its final zero. */
 const INTERFACE_BYTES = 15;
 
-export function readTunnel(table: Table): TunnelConfig | null {
+/** A local may be without addresses: its remote gives them. */
+export function readTunnel(table: Table, role: Role | null): TunnelConfig | null {
   const name = table.has("interface") ? readInterface(table) : "portal0";
+  if (role !== "local") table.require("addresses");
   const addresses = readAddresses(table);
   const mtu = table.integer("mtu", MTU_LEAST, MTU_MOST) ?? 1420;
   const ipv6 = addresses.some((address) => address.bytes.length === 16);
@@ -53,7 +55,6 @@ export function readInterface(table: Table): string | null {
 }
 
 function readAddresses(table: Table): Prefix[] {
-  table.require("addresses");
   const prefixes: Prefix[] = [];
   for (const { value, span } of table.texts("addresses") ?? []) {
     const prefix = parsePrefix(value);

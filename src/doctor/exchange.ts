@@ -94,7 +94,13 @@ class Attempt {
     this.index = new DataView(random.buffer).getUint32(0);
     this.initiator = new Initiator(crypto, statics, config.remote.publicKey, config.remote.presharedKey);
     const sessionId = crypto.random(SESSION_ID_BYTES);
-    const payload = emitInitiationPayload({ sessionId, version: VERSION, suiteId, rekey: false });
+    const payload = emitInitiationPayload({
+      sessionId,
+      version: VERSION,
+      suiteId,
+      rekey: false,
+      wantsLease: false,
+    });
     const message = this.initiator.initiation(0, this.index, payload);
     this.retryAt = now + RETRY;
     this.stamper.stamp(now, message);

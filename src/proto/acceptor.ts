@@ -144,7 +144,7 @@ export class Acceptor {
       peer.presharedKey,
       0,
       index,
-      emitResponsePayload({ resumed, suiteId: suite.id }),
+      emitResponsePayload({ resumed, suiteId: suite.id, lease: payload.wantsLease ? peer.lease : [] }),
     );
     const keys = new Keys({
       peer,

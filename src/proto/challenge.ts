@@ -2,6 +2,7 @@
  * The challenge of a path: its token, where it goes, and when it is to leave. An answer proves that the address hears us
  * (RFC 9000 section 8.2), and that the peer knows what the challenge tells of the path (wire/control.ts).
  */
+import type { Endpoint } from "../share/endpoint.ts";
 import { CHALLENGE_INTERVAL, PROBE_DOWN } from "./limits.ts";
 
 /** Challenges of one token before they become as rare as a dead path's probes: nobody may ever answer. */
@@ -39,6 +40,18 @@ export class Challenge {
     this.renew(Number.POSITIVE_INFINITY);
   }
 
+  /** The peer is where it was: none goes to the candidate any more. `at`: when the next is to leave if one did. */
+  onKnownAddress(at: number): void {
+    if (this.leaveCandidate()) this.renew(at);
+  }
+
+  /** None goes to the candidate any more. True when one did. */
+  leaveCandidate(): boolean {
+    const left = this.toCandidate;
+    this.toCandidate = false;
+    return left;
+  }
+
   /** It leaves; the token is that of the arguments if none is open yet. `again`: it is repeated until it is answered. */
   onSent(now: number, tokenHigh: number, tokenLow: number, again: boolean): void {
     if (!this.open) {
@@ -53,9 +66,12 @@ export class Challenge {
     this.at = again ? now + interval : Number.POSITIVE_INFINITY;
   }
 
-  /** When one may leave to another address. */
-  nextAddressAt(now: number): number {
-    return Math.max(now, this.sentAt + CHALLENGE_INTERVAL / 4);
+  /** The peer seems to be at another address: the next goes there, unless one does already. */
+  onNewAddress(now: number, source: Endpoint, candidate: Endpoint): void {
+    if (this.toCandidate && candidate.samePeer(source)) return;
+    candidate.copyFrom(source);
+    this.toCandidate = true;
+    this.renew(Math.max(now, this.sentAt + CHALLENGE_INTERVAL / 4));
   }
 
   /** True when the peer answered the open one. */

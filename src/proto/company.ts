@@ -3,6 +3,7 @@ import type { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket } from "../share/io.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { CongestionName } from "../wire/control.ts";
+import type { Cap } from "./cap.ts";
 import type { Congestion } from "./congestion.ts";
 import type { Path } from "./path.ts";
 
@@ -16,6 +17,8 @@ export interface PathSettings {
   /** What to tell the peer for its side: the congestion control, and its rate in bytes per second when it is fixed. */
   readonly peerCongestion: CongestionName;
   readonly peerRate: number;
+  /** The path's data caps; null where there are none, and on the remote. */
+  readonly cap: Cap | null;
   /** Bytes of a full-sized datagram. */
   readonly datagram: number;
   /** The peer's proved address, a candidate for it, and whether the first is known from the start (a connected socket). */

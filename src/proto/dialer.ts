@@ -5,11 +5,13 @@
 import type { DatagramSocket } from "../share/io.ts";
 import {
   emitInitiationPayload,
+  INITIATION_BYTES,
   parseResponse,
   parseResponsePayload,
   SESSION_ID_BYTES,
   VERSION,
 } from "../wire/handshake.ts";
+import type { Cap } from "./cap.ts";
 import { MacChecker, MacStamper } from "./cookie.ts";
 import { Keys } from "./keys.ts";
 import {
@@ -24,7 +26,7 @@ import {
   SETTLE_AFTER,
 } from "./limits.ts";
 import { Initiator } from "./noise.ts";
-import type { Peer } from "./peer.ts";
+import type { InnerPrefix, Peer } from "./peer.ts";
 import type { Portal } from "./portal.ts";
 import type { Session } from "./session.ts";
 
@@ -32,6 +34,8 @@ import type { Session } from "./session.ts";
 export interface Carrier {
   readonly name: string;
   readonly socket: DatagramSocket;
+  /** Its data caps; null for none. */
+  readonly cap: Cap | null;
 }
 
 interface Way {
@@ -40,6 +44,9 @@ interface Way {
   readonly mark: number;
   readonly stamper: MacStamper;
 }
+
+/** Takes the addresses that the remote gives this portal; none where it has none to give. */
+export type OnLease = (lease: readonly InnerPrefix[]) => void;
 
 interface Attempt {
   readonly initiator: Initiator;
@@ -63,6 +70,7 @@ export class Dialer {
   private readonly ways: Way[] = [];
   private readonly checker: MacChecker;
   private readonly onSession: (now: number, session: Session) => void;
+  private readonly onLease: OnLease | null;
   /** Those whose answer may still come, the newest last. */
   private readonly attempts: Attempt[] = [];
   private retryAt = 0;
@@ -71,11 +79,17 @@ export class Dialer {
   private unansweredSince = 0;
   private marks = 0;
 
-  /** `onSession`: a session has begun anew; its paths are to be added. */
-  constructor(portal: Portal, peer: Peer, onSession: (now: number, session: Session) => void) {
+  /** `onSession`: a session has begun anew; its paths are to be added. `onLease`: null where none is wanted. */
+  constructor(
+    portal: Portal,
+    peer: Peer,
+    onSession: (now: number, session: Session) => void,
+    onLease: OnLease | null = null,
+  ) {
     this.portal = portal;
     this.peer = peer;
     this.onSession = onSession;
+    this.onLease = onLease;
     this.checker = new MacChecker(portal.environment.crypto, portal.statics.publicKey);
   }
 
@@ -169,6 +183,7 @@ export class Dialer {
       sessionId: attempt.sessionId,
       resumes: attempt.session !== null,
     });
+    this.onLease?.(payload.lease);
     this.finish(now, keys);
     // On a slow path the session needs time to come up.
     this.retryAt = now + Math.max(SETTLE_AFTER, 3 * (now - attempt.begunAt));
@@ -190,6 +205,12 @@ export class Dialer {
   /** Begins a handshake, or begins the unanswered one again with a fresh ephemeral key. */
   private begin(now: number): void {
     this.begunAt = now;
+    if (!this.ways.some(mayDial)) {
+      // Every path rests: until one may be used again (`hurry`), there is nobody to ask.
+      this.attempts.length = 0;
+      this.retryAt = now + HANDSHAKE_RETRY_LONG;
+      return;
+    }
     const { environment, statics } = this.portal;
     const session = this.peer.session;
     if (this.attempts.length > 0) this.unanswered++;
@@ -209,13 +230,16 @@ export class Dialer {
       version: VERSION,
       suiteId: environment.suites[0]!.id,
       rekey: session !== null,
+      wantsLease: this.onLease !== null,
     });
     this.attempts.push({ initiator, index, sessionId, session, begunAt: now });
     if (this.attempts.length > MAX_ATTEMPTS) this.attempts.shift();
     const long = now >= this.unansweredSince + LONG_UNANSWERED;
     this.retryAt = now + (long ? HANDSHAKE_RETRY_LONG : HANDSHAKE_RETRY);
     const message = initiator.initiation(0, index, payload);
-    for (const { carrier, mark, stamper } of this.ways) {
+    for (const way of this.ways) {
+      if (!mayDial(way)) continue;
+      const { carrier, mark, stamper } = way;
       const copy = message.slice();
       copy[1] = mark;
       stamper.stamp(now, copy);
@@ -231,4 +255,8 @@ export class Dialer {
   private silentAt(session: Session): number {
     return session.isUp ? Number.POSITIVE_INFINITY : session.lastUpAt + REHANDSHAKE_AFTER;
   }
+}
+
+function mayDial({ carrier: { cap } }: Way): boolean {
+  return cap === null || cap.affords(INITIATION_BYTES);
 }

@@ -1,4 +1,4 @@
-/** Why a path was given up: in words, and as the peer is told (wire/control.ts). */
+/** Why a path was given up, or rests: in words, and as the peer is told (wire/control.ts). */
 import type { InterfaceState } from "../share/io.ts";
 import type { PathSeen } from "../wire/control.ts";
 import { REPORTS } from "./limits.ts";
@@ -7,6 +7,7 @@ export const PEER_SAYS: Readonly<Record<PathSeen, string>> = {
   silent: "the peer says: silent",
   refused: "the peer says: its kernel cannot send on it",
   interfaceDown: "the peer says: its interface is down",
+  capped: "the peer says: its data cap is reached",
 };
 
 export const INTERFACE_IS: Readonly<Record<InterfaceState, string>> = {
@@ -31,6 +32,13 @@ export class FailureReport {
 
   /** Again with the next probes of the path. */
   onProbe(): void {
+    this.now = true;
+  }
+
+  /** The peer seems not to have heard it: once more. */
+  repeat(seen: PathSeen): void {
+    this.seen = seen;
+    this.left = Math.max(this.left, 1);
     this.now = true;
   }
 

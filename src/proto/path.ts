@@ -2,8 +2,8 @@
  * A path: one local interface towards one remote endpoint, with its own packet numbers, round-trip time, window and
  * status. It decides what it needs next (a challenge, a probe, an acknowledgement, rest); outbound sends it.
  *
- *   joining --answer--> up --failure--> suspect --10 s--> down
- *                        ^                 |               |
+ *   joining --answer--> up --failure--> suspect --10 s--> down      any --data cap reached--> capped
+ *                        ^                 |               |           capped --next period--> joining
  *                        +------- answers of its own ------+
  *
  * A failure is silence, a kernel that takes nothing more for it, an interface that goes down, or the peer's word that it
@@ -15,8 +15,10 @@
 import type { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket, InterfaceState } from "../share/io.ts";
 import type { PathStatus } from "../share/status.ts";
-import type { CongestionName, PathSeen } from "../wire/control.ts";
+import type { PathSeen } from "../wire/control.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
+import type { Cap } from "./cap.ts";
+import { CapRest } from "./caprest.ts";
 import { Challenge } from "./challenge.ts";
 import { Comeback } from "./comeback.ts";
 import type { Company, PathSettings } from "./company.ts";
@@ -35,6 +37,7 @@ import { Probes } from "./probes.ts";
 import { Reception } from "./reception.ts";
 import { Recovery, type RecoverySink } from "./recovery.ts";
 import { Silence } from "./silence.ts";
+import { Use } from "./use.ts";
 
 export class Path {
   readonly id: number;
@@ -42,8 +45,10 @@ export class Path {
   metric: number;
   /** It may carry also while paths of a lower metric are up. */
   spill: boolean;
-  peerCongestion: CongestionName;
-  peerRate: number;
+  /** How it may be used, here and by the peer. */
+  readonly use: Use;
+  /** Null without data caps, and on the remote, which is told by the local. */
+  cap: Cap | null;
   readonly socket: DatagramSocket;
   readonly endpoint: Endpoint;
   readonly candidate: Endpoint;
@@ -80,14 +85,15 @@ export class Path {
   /** The first packet numbers of this path, ours and the peer's: not 0 when its id had another path before. */
   readonly sendsFrom: number;
   readonly receivesFrom: number;
+  private readonly capRest = new CapRest();
 
   constructor(now: number, settings: PathSettings, sink: RecoverySink, company: Company) {
     this.id = settings.id;
     this.name = settings.name;
     this.metric = settings.metric;
     this.spill = settings.spill;
-    this.peerCongestion = settings.peerCongestion;
-    this.peerRate = settings.peerRate;
+    this.use = new Use(settings);
+    this.cap = settings.cap;
     this.socket = settings.socket;
     this.endpoint = settings.endpoint;
     this.candidate = settings.candidate;
@@ -135,31 +141,20 @@ export class Path {
     return now >= this.challenge.at;
   }
 
-  /** The peer is to hear of a changed metric, spill, congestion control or rate. */
-  retell(now: number): void {
-    this.untold = true;
-    this.challenge.renew(now);
-  }
-
   onChallengeSent(now: number, tokenHigh: number, tokenLow: number): void {
-    const again = this.status === "joining" || this.challenge.toCandidate || this.untold;
-    this.challenge.onSent(now, tokenHigh, tokenLow, again);
+    const { status, challenge } = this;
+    const again = status === "joining" || challenge.toCandidate || (this.untold && status === "up");
+    challenge.onSent(now, tokenHigh, tokenLow, again);
   }
 
   /** The newest authentic datagram came from another address: ask that address before anything is sent there. */
   onNewAddress(now: number, source: Endpoint): void {
-    const { challenge } = this;
-    if (challenge.toCandidate && this.candidate.samePeer(source)) return;
-    this.candidate.copyFrom(source);
-    challenge.toCandidate = true;
-    challenge.renew(challenge.nextAddressAt(now));
+    this.challenge.onNewAddress(now, source, this.candidate);
   }
 
   /** The newest authentic datagram came from the proved address: any other that is being asked is of no interest. */
   onKnownAddress(now: number): void {
-    if (!this.challenge.toCandidate) return;
-    this.challenge.toCandidate = false;
-    this.challenge.renew(this.status === "joining" ? now : Number.POSITIVE_INFINITY);
+    this.challenge.onKnownAddress(this.status === "joining" ? now : Number.POSITIVE_INFINITY);
   }
 
   /** The peer answered with a token. True when it was the one we sent. */
@@ -167,10 +162,7 @@ export class Path {
     const { challenge } = this;
     if (!challenge.onAnswer(tokenHigh, tokenLow)) return false;
     this.untold = false;
-    if (challenge.toCandidate) {
-      challenge.toCandidate = false;
-      this.endpoint.copyFrom(this.candidate);
-    }
+    if (challenge.leaveCandidate()) this.endpoint.copyFrom(this.candidate);
     const rtt = challenge.roundTrip(now);
     if (rtt > 0) this.recovery.rtt.onSample(rtt, 0);
     this.silence.heardAt = now;
@@ -197,8 +189,15 @@ export class Path {
     else if (!this.tryReturn(now, "answers again")) this.probes.at = this.lastSentAt + this.comeback.interval;
   }
 
-  /** Something authentic came in while the path was given up: worth a probe at once. */
-  onSignOfLife(now: number): void {
+  /**
+   * Something authentic came in. While the path was given up: worth a probe at once. While it rests: the peer has not heard so
+   * of us, or it uses the path again, which a challenge says at once.
+   */
+  onSignOfLife(now: number, challenge = false): void {
+    if (this.status === "capped") {
+      if (this.connected && this.capRest.isUnheard(now)) this.report.repeat("capped");
+      if (!this.connected && this.capRest.isOver(now, challenge)) this.rejoin(now, "the peer uses it again");
+    }
     if (!this.givenUp || this.resting(now)) return;
     this.probes.begin(Math.min(this.probes.at, Math.max(now, this.lastSentAt + 10 * MILLISECOND)));
   }
@@ -216,7 +215,7 @@ export class Path {
   onInterface(now: number, state: InterfaceState): void {
     if (state !== "up") {
       if (this.status === "up") this.suspect(now, INTERFACE_IS[state], "interfaceDown");
-      else this.reason = INTERFACE_IS[state];
+      else if (this.status !== "capped") this.reason = INTERFACE_IS[state];
       this.comeback.onDoubt();
       return;
     }
@@ -231,7 +230,8 @@ export class Path {
     const received = expandPacketNumber(heard, log.next);
     // It has acknowledged later ones since: the path has worked, and this word is old. Or it is of another path of this id.
     if (largestAcked > received || received < this.sendsFrom) return;
-    if (this.status === "up") this.suspect(now, PEER_SAYS[seen], null);
+    if (seen === "capped" && !this.connected) this.rest(now, PEER_SAYS[seen]);
+    else if (this.status === "up") this.suspect(now, PEER_SAYS[seen], null);
   }
 
   /** The largest packet number received on it. */
@@ -250,9 +250,9 @@ export class Path {
     this.silence.onLate(now, late);
   }
 
-  /** Asks for a probe with the next chance. A joining path has its challenges. */
+  /** Asks for a probe with the next chance. A joining path has its challenges, one that rests nothing. */
   wantProbe(now: number): void {
-    if (this.status !== "joining") this.probes.sooner(now);
+    if (this.status !== "joining" && this.status !== "capped") this.probes.sooner(now);
   }
 
   /** True when a probe should leave now. Call `onProbeSent` when it did. */
@@ -273,6 +273,7 @@ export class Path {
 
   /** When `onTimeout` wants to be called, or a challenge, probe or acknowledgement is due. */
   get nextAt(): number {
+    if (this.status === "capped") return Number.POSITIVE_INFINITY;
     let at = Math.min(
       this.challenge.at,
       this.probes.at,
@@ -280,14 +281,15 @@ export class Path {
       this.reception.nackAt,
     );
     at = Math.min(at, this.recovery.timeoutAt);
-    if (this.status === "up")
-      at = Math.min(at, this.silence.nextAt(this.answerTimeout), this.lastSentAt + this.restInterval);
+    if (this.status === "up") at = Math.min(at, this.silence.nextAt(this.answerTimeout), this.restAt);
     else if (this.status === "suspect") at = Math.min(at, this.downAt);
     return at;
   }
 
   /** `unread`: there is more to read, perhaps what this path waits for. */
   onTimeout(now: number, unread = false): void {
+    if (this.connected) this.heed(now, this.cap);
+    if (this.status === "capped") return;
     this.reception.onTimeout(now);
     if (this.recovery.onTimeout(now) && this.status === "up") this.probes.at = now;
     if (this.status === "up") {
@@ -295,7 +297,7 @@ export class Path {
       if (this.silence.doubts(now, timeout)) this.company.onDoubt(now, this);
       if (this.silence.over(now, timeout, unread, this.company.peerAliveAt)) {
         this.suspect(now, `silent for ${Math.round(this.silence.lasts(now) / MILLISECOND)} ms`, "silent");
-      } else if (now >= this.lastSentAt + this.restInterval) this.probes.at = now;
+      } else if (now >= this.restAt) this.probes.at = now;
     } else if (this.status === "suspect" && now >= this.downAt) {
       this.become(now, "down", `no answer; ${this.reason}`);
     } else if (this.status === "down" && now >= this.recovery.oldestOutstandingAt + PROBE_DOWN) {
@@ -304,9 +306,47 @@ export class Path {
     }
   }
 
-  /** After so long without anything sent it is probed. */
-  private get restInterval(): number {
-    return this.probes.rest(this.idleInterval);
+  // --- Data caps ---
+
+  /** True when a datagram of so many bytes may leave, after `unsent` bytes of IP packets: its data cap allows it. */
+  affords(bytes: number, unsent = 0): boolean {
+    return this.cap === null || this.cap.affords(bytes, unsent);
+  }
+
+  /** What the local's cap, if it has one now, says of it. */
+  private heed(now: number, cap: Cap | null): void {
+    cap?.check(this.datagram, this.recovery.rtt.srtt);
+    if (cap?.rests !== true && this.status === "capped") this.rejoin(now, "its data cap allows it again");
+    else if (cap?.rests === true && this.status !== "capped") this.rest(now, cap.reason);
+    const rate = cap?.rate ?? 0;
+    if (rate === this.use.rate) return;
+    this.use.limit(rate);
+    this.retell(now);
+  }
+
+  /** Stops using the path. If it is our data cap, the peer has to hear of it, unless it does not know the path. */
+  private rest(now: number, reason: string): void {
+    this.capRest.begin(now);
+    if (this.status === "capped") return;
+    this.challenge.stop();
+    this.probes.stop();
+    this.report.onGivenUp(this.cap === null || this.recovery.sentPackets === 0 ? null : "capped");
+    this.become(now, "capped", reason);
+    // After the status, so that what was in flight leaves on the others.
+    this.recovery.abandon(now);
+  }
+
+  private rejoin(now: number, reason: string): void {
+    this.challenge.at = now;
+    this.report.onReturned();
+    this.become(now, "joining", reason);
+  }
+
+  /** Its metric, spill or use has changed. Here that holds at once; the peer hears of it, while the path is up. */
+  retell(now: number): void {
+    this.recovery.congestion = this.use.congestion;
+    this.untold = true;
+    this.challenge.renew(this.status === "up" ? now : this.challenge.at);
   }
 
   /** How long an answer may take. */
@@ -317,6 +357,11 @@ export class Path {
   /** It answers, and must only go on doing so. */
   private resting(now: number): boolean {
     return this.comeback.resting(now, this.answerTimeout);
+  }
+
+  /** When a path that is up is probed if nothing is sent on it. */
+  private get restAt(): number {
+    return this.lastSentAt + this.probes.rest(this.idleInterval);
   }
 
   private get givenUp(): boolean {
@@ -362,6 +407,7 @@ export class Path {
       this.report.onReturned();
       this.probes.onUp();
       this.lastSentAt = now;
+      if (this.untold) this.challenge.at = now;
     }
     this.company.onStatus(this, from, status, reason);
   }

@@ -16,6 +16,8 @@ export class Peer {
   /** Used by the next handshake. */
   presharedKey: Uint8Array;
   addresses: readonly InnerPrefix[];
+  /** What it is told when it asks for addresses: at most one of each family, with the length of its network. */
+  lease: readonly InnerPrefix[];
   session: Session | null = null;
   /** Handshakes answered (remote) that the peer has not proved yet, oldest first. */
   readonly pending: Keys[] = [];
@@ -25,18 +27,26 @@ export class Peer {
     publicKey: Uint8Array,
     presharedKey: Uint8Array,
     addresses: readonly InnerPrefix[],
+    lease: readonly InnerPrefix[] = [],
   ) {
     this.name = name;
     this.publicKey = publicKey;
     this.presharedKey = presharedKey;
     this.addresses = addresses;
+    this.lease = lease;
   }
 
   /** The operator has changed what there is to know of it. */
-  become(name: string, presharedKey: Uint8Array, addresses: readonly InnerPrefix[]): void {
+  become(
+    name: string,
+    presharedKey: Uint8Array,
+    addresses: readonly InnerPrefix[],
+    lease: readonly InnerPrefix[],
+  ): void {
     this.name = name;
     this.presharedKey = presharedKey;
     this.addresses = addresses;
+    this.lease = lease;
   }
 
   /** True when a whole inner packet's source is one of the peer's addresses. */

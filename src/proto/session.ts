@@ -360,7 +360,7 @@ export class Session implements Company, Planned {
   }
 
   onStatus(path: Path, from: PathStatus, to: PathStatus, reason: string): void {
-    const level = to === "up" || from === "joining" ? "info" : "warn";
+    const level = to === "up" || from === "joining" || from === "capped" ? "info" : "warn";
     this.environment.log(level, `path ${path.name} of ${this.peer.name}: ${from} -> ${to} (${reason})`);
     this.setIdleIntervals();
   }

@@ -6,10 +6,11 @@ import { Inbound, type Role } from "../inbound.ts";
 import { Outbound } from "../outbound.ts";
 import { Acceptor } from "../proto/acceptor.ts";
 import { Bbr } from "../proto/bbr.ts";
+import type { Cap } from "../proto/cap.ts";
 import type { Congestion } from "../proto/congestion.ts";
 import { Cubic } from "../proto/cubic.ts";
 import { Deliverer } from "../proto/deliverer.ts";
-import { type Carrier, Dialer } from "../proto/dialer.ts";
+import { type Carrier, Dialer, type OnLease } from "../proto/dialer.ts";
 import type { Environment } from "../proto/environment.ts";
 import { Fixed } from "../proto/fixed.ts";
 import { LATE_TURN } from "../proto/limits.ts";
@@ -37,6 +38,7 @@ export interface PathUse {
 /** A path of the local: of every session, until it is removed. */
 export interface LocalPath extends Carrier {
   use: PathUse;
+  cap: Cap | null;
   /** What its interface can do. */
   state: InterfaceState;
 }
@@ -47,6 +49,8 @@ export interface EngineSettings {
   readonly role: "local" | "remote";
   readonly peers: readonly Peer[];
   readonly tun: TunDevice;
+  /** Takes the addresses that the remote gives a local; null where it has its own. */
+  readonly onLease?: OnLease | null;
 }
 
 export class Engine {
@@ -79,14 +83,16 @@ export class Engine {
     const begin = (now: number, session: Session) => {
       for (const path of this.paths) this.join(now, session, path);
     };
-    this.dialer = isLocal ? new Dialer(portal, peers[0]!, begin) : null;
+    this.dialer = isLocal ? new Dialer(portal, peers[0]!, begin, settings.onLease) : null;
     this.acceptor = isLocal ? null : new Acceptor(portal);
     const role: Role = {
       dialer: this.dialer,
       acceptor: this.acceptor,
       addPath: (now, session, pathId, socket, source) =>
         this.addPeerPath(now, session, pathId, socket, source),
-      setCongestion: (path, name, rate) => this.setCongestion(path, name, rate),
+      setCongestion: (path, name, rate) => {
+        path.recovery.congestion = adapted(path.recovery.congestion, name, rate, path.datagram);
+      },
     };
     this.inbound = new Inbound(portal, this.outbound, this.deliverer, role);
   }
@@ -156,13 +162,23 @@ export class Engine {
     if (joined === undefined) return;
     joined.metric = use.metric;
     joined.spill = use.spill;
-    joined.peerCongestion = use.congestion;
-    joined.peerRate = use.receiveRate;
-    this.setCongestion(joined, use.congestion, use.sendRate);
+    joined.use.ask({
+      congestion: adapted(joined.use.asked.congestion, use.congestion, use.sendRate, joined.datagram),
+      peerCongestion: use.congestion,
+      peerRate: use.receiveRate,
+    });
     joined.retell(now);
     const session = this.portal.sessions[0]!;
     session.setIdleIntervals();
     session.nextAt = 0;
+  }
+
+  /** The path has another data cap, or none. */
+  changeCap(now: number, path: LocalPath, cap: Cap | null): void {
+    path.cap = cap;
+    const joined = this.pathOf(path);
+    if (joined !== undefined) joined.cap = cap;
+    this.onCapLifted(now);
   }
 
   /** The state of a path's interface, or "up" again: its addresses or routes have changed. */
@@ -203,6 +219,12 @@ export class Engine {
   /** Takes what the TUN has. True when there may be more. */
   stage(now: number): boolean {
     return this.outbound.stage(now);
+  }
+
+  /** A data cap that was reached may be so no longer: paths and handshakes that waited for it may go on. */
+  onCapLifted(now: number): void {
+    for (const session of this.portal.sessions) session.nextAt = 0;
+    this.dialer?.hurry(now);
   }
 
   /** Does what is due, and lets everything leave that may. Ends each turn: what there is to read has been read before. */
@@ -260,6 +282,7 @@ export class Engine {
       congestion: congestionFor(use.congestion, use.sendRate, session.datagram),
       peerCongestion: use.congestion,
       peerRate: use.receiveRate,
+      cap: path.cap,
       datagram: session.datagram,
       endpoint: new Endpoint(makeBlock(Endpoint.size)),
       candidate: new Endpoint(makeBlock(Endpoint.size)),
@@ -267,11 +290,6 @@ export class Engine {
     });
     if (path.state !== "up") joined.onInterface(now, path.state);
     session.nextAt = 0;
-  }
-
-  private setCongestion(path: Path, name: CongestionName, rate: number): void {
-    if (path.recovery.congestion.name === name && rateOf(path) === rate) return;
-    path.recovery.congestion = congestionFor(name, rate, path.datagram);
   }
 
   private addPeerPath(
@@ -295,6 +313,7 @@ export class Engine {
       congestion: congestionFor("bbr", 0, session.datagram),
       peerCongestion: "bbr",
       peerRate: 0,
+      cap: null,
       datagram: session.datagram,
       endpoint,
       candidate: new Endpoint(makeBlock(Endpoint.size)),
@@ -303,10 +322,11 @@ export class Engine {
   }
 }
 
-/** The rate a path is fixed to; 0 = none. */
-function rateOf(path: Path): number {
-  const { congestion } = path.recovery;
-  return congestion instanceof Fixed ? congestion.pacingRate() : 0;
+/** The congestion control of this name and rate: the present one, if it is that. */
+function adapted(present: Congestion, name: CongestionName, rate: number, datagram: number): Congestion {
+  const presentRate = present instanceof Fixed ? present.pacingRate() : 0;
+  if (present.name === name && presentRate === rate) return present;
+  return congestionFor(name, rate, datagram);
 }
 
 /** A fixed congestion control without a rate finds it out after all. */

@@ -3,6 +3,7 @@ import type { LocalConfig } from "../config/config.ts";
 import type { InterfaceNews } from "../share/io.ts";
 import type { Interfaces } from "../sys/interfaces.ts";
 import type { UdpSocket } from "../sys/udp.ts";
+import type { Caps } from "./caps.ts";
 import type { Engine } from "./engine.ts";
 import { StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
@@ -25,6 +26,7 @@ export class Local implements Sockets {
   constructor(
     config: LocalConfig,
     engine: Engine,
+    caps: Caps,
     log: Log,
     clock: () => number,
     opened: { close(): void }[],
@@ -40,7 +42,7 @@ export class Local implements Sockets {
       warned = true;
       return socket;
     };
-    this.paths = new PathManager(engine, config.tunnel.interface, open, log);
+    this.paths = new PathManager(engine, config.tunnel.interface, open, caps, log);
     this.paths.configure(clock(), config.paths);
     this.interfaces = watchInterfaces(opened);
     this.resolver = new Resolver(

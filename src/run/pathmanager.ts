@@ -7,12 +7,13 @@
  * It decides for any kernel: news of interfaces, addresses of the remote and commands come in, and sockets are made by
  * whoever runs it.
  */
-import type { PathConfig } from "../config/config.ts";
+import type { CapConfig, PathConfig } from "../config/config.ts";
 import { isGlob, means } from "../config/glob.ts";
 import { MAX_PATHS } from "../proto/limits.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket, InterfaceNews, InterfaceState } from "../share/io.ts";
 import type { AskedReport } from "../share/status.ts";
+import type { Caps } from "./caps.ts";
 import type { Engine, LocalPath, PathUse } from "./engine.ts";
 import type { Log } from "./log.ts";
 
@@ -38,7 +39,13 @@ interface Said {
 }
 
 /** What of an engine has to do with paths. */
-export type PathEngine = Pick<Engine, "addPath" | "removePath" | "changePath" | "onInterface" | "retryPaths">;
+export type PathEngine = Pick<
+  Engine,
+  "addPath" | "removePath" | "changePath" | "changeCap" | "onInterface" | "retryPaths"
+>;
+
+/** The data caps of interfaces, each with what it has counted, and of paths that have ended. */
+export type PathCaps = Pick<Caps, "of" | "drop">;
 
 interface Interface {
   state: InterfaceState;
@@ -55,6 +62,7 @@ export class PathManager<Socket extends PathSocket> {
   version = 0;
   private readonly engine: PathEngine;
   private readonly open: OpenSocket<Socket>;
+  private readonly caps: PathCaps;
   private readonly log: Log;
   private readonly tunnel: string;
   private asked: Asked[] = [];
@@ -67,10 +75,11 @@ export class PathManager<Socket extends PathSocket> {
   private toldOfNone = false;
 
   /** `tunnel`: the name of the TUN, which is never a path. */
-  constructor(engine: PathEngine, tunnel: string, open: OpenSocket<Socket>, log: Log) {
+  constructor(engine: PathEngine, tunnel: string, open: OpenSocket<Socket>, caps: PathCaps, log: Log) {
     this.engine = engine;
     this.tunnel = tunnel;
     this.open = open;
+    this.caps = caps;
     this.log = log;
   }
 
@@ -236,16 +245,17 @@ export class PathManager<Socket extends PathSocket> {
       return;
     }
     const { use } = wanted;
-    if (way === undefined) this.begin(now, name, use, there.state);
-    else if (!sameUse(way.path.use, use)) this.engine.changePath(now, way.path, use);
+    const { cap } = asked!.path;
+    if (way === undefined) this.begin(now, name, use, cap, there.state);
+    else this.change(now, way, use, cap);
   }
 
-  private begin(now: number, name: string, use: PathUse, state: InterfaceState): void {
+  private begin(now: number, name: string, use: PathUse, cap: CapConfig | null, state: InterfaceState): void {
     if (this.remotes.length === 0) return;
     try {
       if (this.ways.size >= MAX_PATHS) throw new Error(`a session has at most ${MAX_PATHS} paths`);
       const socket = this.open(name, this.remotes);
-      const path: LocalPath = { name, socket, use, state };
+      const path: LocalPath = { name, socket, use, cap: this.caps.of(name, cap, socket), state };
       this.ways.set(name, { path, socket });
       this.version++;
       this.problems.delete(name);
@@ -258,12 +268,20 @@ export class PathManager<Socket extends PathSocket> {
     }
   }
 
+  private change(now: number, { path, socket }: Way<Socket>, use: PathUse, config: CapConfig | null): void {
+    if (!sameUse(path.use, use)) this.engine.changePath(now, path, use);
+    // What it has counted goes on, under whatever settings.
+    const cap = this.caps.of(path.name, config, socket);
+    if (cap !== path.cap) this.engine.changeCap(now, path, cap);
+  }
+
   private end(now: number, name: string, reason: string): void {
     const way = this.ways.get(name);
     if (way === undefined) return;
     this.ways.delete(name);
     this.version++;
     this.engine.removePath(now, way.path);
+    this.caps.drop(name);
     way.socket.close();
     this.log.info(`path ${name} removed: ${reason}`);
   }

@@ -13,10 +13,12 @@ import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../sys/memory.ts";
 import type { Tun } from "../sys/tun.ts";
+import { Caps, capFiles } from "./caps.ts";
 import { serveControl } from "./control.ts";
 import { Engine } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
 import { changeHost, recover, someIsUp } from "./host.ts";
+import { Lease } from "./lease.ts";
 import { Local } from "./local.ts";
 import type { AdjustableLog } from "./log.ts";
 import { micros, runLoop, type Sockets } from "./loop.ts";
@@ -75,16 +77,23 @@ async function run(
   }
   const listeners = config.role === "remote" ? openListeners(config, log, opened) : [];
   const tun = openTun(config.tunnel, log, opened);
-  const engine = new Engine({ environment, statics, role: config.role, peers: peersOf(config), tun });
+  // Behind the TUN, whose name only one portal has: so has the file.
+  const caps = new Caps(capFiles(config), log, Date.now);
+  opened.push(caps);
+  const lease = config.tunnel.addresses.length === 0 ? new Lease(config.tunnel, log) : null;
+  const engine = new Engine({
+    environment,
+    statics,
+    role: config.role,
+    peers: peersOf(config),
+    tun,
+    onLease: lease?.onLease ?? null,
+  });
   engine.portal.keep = config.tunnel.keepSeconds * SECOND;
-  const local = config.role === "local" ? new Local(config, engine, log, micros, opened) : null;
+  const local = config.role === "local" ? new Local(config, engine, caps, log, micros, opened) : null;
   const sockets: Sockets = local ?? { sockets: listeners, version: 0 };
-  const reporter = new Reporter(
-    engine,
-    factsOf(config, statics, tun, sockets, environment),
-    micros(),
-    local?.paths,
-  );
+  const facts = factsOf(config, statics, tun, sockets, environment, caps, lease);
+  const reporter = new Reporter(engine, facts, micros(), local?.paths);
   const reloader = new Reloader(config, load, engine, local, log, micros);
   process.on("SIGHUP", () => reloader.reload());
   const commands = { ...commandsOf(local, log, micros), reload: () => reloader.reload() };
@@ -112,6 +121,7 @@ async function run(
       reporter.onTick(now);
       host.onTick(now, someIsUp(engine));
       supervision.onTick(engine.portal, config.role);
+      if (caps.onTick(now)) engine.onCapLifted(now);
       if (segments && !canSegment(sockets.sockets)) {
         segments = false;
         log.warn(NO_SEGMENTATION);
@@ -139,7 +149,15 @@ function peersOf(config: Config): Peer[] {
   return [new Peer("remote", config.remote.publicKey, config.remote.presharedKey, everywhere)];
 }
 
-function factsOf(config: Config, statics: StaticKeys, tun: Tun, sockets: Sockets, environment: Environment) {
+function factsOf(
+  config: Config,
+  statics: StaticKeys,
+  tun: Tun,
+  sockets: Sockets,
+  environment: Environment,
+  caps: Caps,
+  lease: Lease | null,
+) {
   return {
     version: pkg.version,
     role: config.role,
@@ -156,5 +174,11 @@ function factsOf(config: Config, statics: StaticKeys, tun: Tun, sockets: Sockets
       },
     },
     cipher: environment.suites[0]!.name,
+    get addresses() {
+      return lease?.addresses ?? config.tunnel.addresses.map(({ text }) => text);
+    },
+    get caps() {
+      return caps.report();
+    },
   };
 }

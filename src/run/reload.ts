@@ -110,7 +110,7 @@ export class Reloader {
       const key = keyOf(peer);
       const config = left.get(key);
       if (config === undefined) engine.removePeer(this.clock(), peer, "it is no peer any more");
-      else peer.become(config.name, config.presharedKey, config.addresses);
+      else peer.become(config.name, config.presharedKey, config.addresses, config.lease);
       left.delete(key);
     }
     for (const config of left.values()) engine.addPeer(peerOf(config));
@@ -124,8 +124,8 @@ function samePair(before: LocalConfig, next: LocalConfig): boolean {
   return same(before.keys, next.keys) && same(before.remote.publicKey, next.remote.publicKey);
 }
 
-export function peerOf({ name, publicKey, presharedKey, addresses }: PeerConfig): Peer {
-  return new Peer(name, publicKey, presharedKey, addresses);
+export function peerOf({ name, publicKey, presharedKey, addresses, lease }: PeerConfig): Peer {
+  return new Peer(name, publicKey, presharedKey, addresses, lease);
 }
 
 /** What was added, removed and changed of things with names. */
@@ -156,7 +156,8 @@ function differences(a: object, b: object): string[] {
   return [...names].flatMap((name) => {
     const [x, y] = [left![name], right![name]];
     if (same(x, y)) return [];
-    if (isSection(x) && isSection(y)) return differences(x, y).map((key) => `[${wordOf(name)}] ${key}`);
+    if (name !== "cap" && isSection(x) && isSection(y))
+      return differences(x, y).map((key) => `[${wordOf(name)}] ${key}`);
     return [wordOf(name)];
   });
 }
@@ -173,6 +174,8 @@ function same(a: unknown, b: unknown): boolean {
 
 /** The key of a file that a field comes from, where it is not the same word in lower case. */
 const WORDS: Readonly<Record<string, string>> = {
+  cap: "data caps",
+  lease: "addresses given",
   host: "endpoint",
   upBytesPerSecond: "up",
   downBytesPerSecond: "down",

@@ -64,6 +64,10 @@ export interface DatagramSocket {
   readonly peer: Endpoint | null;
   /** The sender of the last `receive`, overwritten by the next. */
   readonly source: Endpoint;
+  /** Bytes of IP packets sent and received since it was made, as a provider counts them, and their headers around each datagram. */
+  readonly sentWireBytes: number;
+  readonly receivedWireBytes: number;
+  readonly headerBytes: number;
   /** Size of each datagram of the last `receive` but the last, which may be shorter (UDP_GRO). */
   readonly segment: number;
   /** Receives one datagram, or several of one sender and equal size, into `into`. Bytes; 0 = nothing waits. */

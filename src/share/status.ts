@@ -2,7 +2,7 @@ import type { Drop } from "./counters.ts";
 
 /** What a running portal tells of itself: the body of `portal status --json`. Rates in bit/s of datagrams, times in milliseconds. */
 
-export type PathStatus = "joining" | "up" | "suspect" | "down";
+export type PathStatus = "joining" | "up" | "suspect" | "down" | "capped";
 
 export interface PathReport {
   name: string;
@@ -36,6 +36,22 @@ export interface PathReport {
   lostPackets: number;
   /** Packets this path lost that were sent again. */
   resentPackets: number;
+}
+
+/** A data cap of a path. */
+export interface CapReport {
+  path: string;
+  period: "month" | "day";
+  limitBytes: number;
+  /** IP packets, both directions. */
+  usedBytes: number;
+  reached: boolean;
+  /** When the next period begins, or null while the date is not known; and the same in the cap's time zone, for people. */
+  resetsAt: string | null;
+  resetsAtLocal: string | null;
+  timeZone: string;
+  /** What the path may do over it, either way; 0 = nothing. */
+  overBitsPerSecond: number;
 }
 
 export interface SessionReport {
@@ -106,11 +122,15 @@ export interface StatusReport {
   mtu: number;
   uptimeSeconds: number;
   publicKey: string;
+  /** This portal's own in the tunnel. */
+  addresses: string[];
   offloads: { tun: boolean; udpSegmentation: boolean; udpReceive: boolean };
   cipher: string;
   sessions: SessionReport[];
   /** The paths that are asked for; none on a remote. */
   asked: AskedReport[];
+  /** Of a local's paths; with or without a session. */
+  caps: CapReport[];
   /** Packets from strangers, and packets no session would take. */
   drops: Partial<Record<Drop, number>>;
 }

@@ -13,6 +13,7 @@ const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
@@ -52,6 +53,17 @@ export function bringUp(name: string, mtu: number, queueLength: number): void {
 
 /** Gives the interface an address (4 or 16 bytes) with a prefix length. */
 export function addAddress(name: string, address: Uint8Array, prefixLength: number): void {
+  const message = addressMessage(name, address, prefixLength);
+  request(message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, `add an address to ${name}`);
+}
+
+/** Takes it away again. */
+export function removeAddress(name: string, address: Uint8Array, prefixLength: number): void {
+  const message = addressMessage(name, address, prefixLength);
+  request(message, RTM_DELADDR, 0, `remove an address from ${name}`);
+}
+
+function addressMessage(name: string, address: Uint8Array, prefixLength: number): Uint8Array {
   const attribute = 4 + address.length;
   const message = nativeBlock(HEADER_BYTES + ADDRESS_BYTES + 2 * attribute);
   const { bytes, view } = message;
@@ -66,7 +78,7 @@ export function addAddress(name: string, address: Uint8Array, prefixLength: numb
     bytes.set(address, offset + 4);
     offset += attribute;
   }
-  request(bytes, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, `add an address to ${name}`);
+  return bytes;
 }
 
 function writeAttribute32(view: DataView, offset: number, type: number, value: number): void {

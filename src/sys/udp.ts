@@ -36,6 +36,9 @@ const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
 
 const BUFFER_BYTES = 4 << 20;
+/** IP and UDP headers around a datagram, which has no IP options. */
+const HEADERS_IPV4 = 20 + 8;
+const HEADERS_IPV6 = 40 + 8;
 /** Empty datagrams that one `receive` passes over. */
 const EMPTY_IN_A_ROW = 64;
 
@@ -65,6 +68,9 @@ export class UdpSocket implements DatagramSocket {
   segment = 0;
   segmentation: boolean;
   readonly receivesBatches: boolean;
+  sentWireBytes = 0;
+  receivedWireBytes = 0;
+  readonly headerBytes: number;
   private readonly ipv6: boolean;
   /** Name of the interface it is bound to. */
   private readonly device: Block | null;
@@ -79,6 +85,7 @@ export class UdpSocket implements DatagramSocket {
   /** Throws SysError: ENODEV for an unknown interface, EPERM, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT. */
   constructor(options: UdpOptions) {
     this.ipv6 = options.ipv6;
+    this.headerBytes = options.ipv6 ? HEADERS_IPV6 : HEADERS_IPV4;
     this.device = options.device === undefined ? null : cString(options.device);
     this.fd = libc.socket(options.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
     if (this.fd < 0) throw new SysError("socket", errno());
@@ -151,10 +158,11 @@ export class UdpSocket implements DatagramSocket {
     writePointer(view, 32, this.receiveControl.address);
     view.setUint32(40, CONTROL_BYTES, true);
     const bytes = Number(libc.recvmsg(this.fd, at(this.message), 0));
-    if (bytes <= 0) return bytes;
+    if (bytes < 0) return bytes;
     this.source.length = view.getUint32(8, true);
     this.segment = bytes;
-    this.readControl(view.getUint32(40, true));
+    if (bytes > 0) this.readControl(view.getUint32(40, true));
+    this.receivedWireBytes += this.wireBytes(bytes, this.segment);
     return bytes;
   }
 
@@ -194,7 +202,10 @@ export class UdpSocket implements DatagramSocket {
     view.setUint32(40, end - start, true);
     this.segmentationRefused = false;
     for (let attempt = 0; attempt < 3; attempt++) {
-      if (Number(libc.sendmsg(this.fd, at(this.message), 0)) >= 0) return "sent";
+      if (Number(libc.sendmsg(this.fd, at(this.message), 0)) >= 0) {
+        this.sentWireBytes += this.wireBytes(length, segment);
+        return "sent";
+      }
       const error = errno();
       if (error === EAGAIN || error === ENOBUFS) return "full";
       // The kernel reports an ICMP error of an earlier datagram, once, instead of sending.
@@ -207,6 +218,11 @@ export class UdpSocket implements DatagramSocket {
       return "failed";
     }
     return "failed";
+  }
+
+  /** Of so many bytes in datagrams of this size, the last of which may be shorter; 0 = in one. */
+  private wireBytes(bytes: number, segment: number): number {
+    return bytes + (segment > 0 ? Math.ceil(bytes / segment) : 1) * this.headerBytes;
   }
 
   private prepare(options: UdpOptions): void {

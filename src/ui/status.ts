@@ -42,6 +42,16 @@ const COLUMNS: readonly Column[] = [
   { title: "endpoint", align: "left" },
 ];
 
+const CAP_COLUMNS: readonly Column[] = [
+  { title: "data cap of", align: "left" },
+  { title: "a", align: "left" },
+  { title: "used", align: "right" },
+  { title: "of", align: "right" },
+  { title: "share", align: "right" },
+  { title: "over it", align: "left" },
+  { title: "until", align: "left" },
+];
+
 /** Lines for a terminal of some 100 columns, the last ended by no line feed. What has no place here is in the JSON form. */
 export function renderStatus(report: StatusReport): string {
   const lines = [
@@ -49,10 +59,13 @@ export function renderStatus(report: StatusReport): string {
     `  public key   ${report.publicKey}`,
     `  MTU ${report.mtu}, cipher ${report.cipher}, offloads: ${offloadsOf(report)}`,
   ];
+  // An older portal does not tell.
+  if (report.addresses?.length > 0) lines.splice(2, 0, `  addresses    ${report.addresses.join(", ")}`);
   if (report.sessions.length === 0) lines.push("", "no session");
   for (const session of report.sessions) lines.push("", ...sessionLines(session));
   const asked = report.asked.flatMap(askedLine);
   if (asked.length > 0) lines.push("", ...asked);
+  lines.push(...capLines(report));
   const strangers = dropLines("dropped outside any session:", report.drops);
   return [...lines, ...(strangers.length > 0 ? ["", ...strangers] : [])].join("\n");
 }
@@ -127,6 +140,21 @@ function pathCells(path: PathReport): string[] {
     formatBytes(path.receivedBytes),
     path.endpoint ?? "-",
   ];
+}
+
+/** A newer portal than this program's may not tell of caps, nor an older one. */
+function capLines({ caps }: StatusReport): string[] {
+  if (caps === undefined || caps.length === 0) return [];
+  const rows = caps.map((cap) => [
+    cap.path,
+    cap.period,
+    formatBytes(cap.usedBytes),
+    formatBytes(cap.limitBytes),
+    `${formatShare(cap.usedBytes / cap.limitBytes)}${cap.reached ? ", reached" : ""}`,
+    cap.overBitsPerSecond === 0 ? "off" : formatRate(cap.overBitsPerSecond),
+    cap.resetsAtLocal === null ? "unknown: the clock is wrong" : `${cap.resetsAtLocal} ${cap.timeZone}`,
+  ]);
+  return ["", ...renderTable(CAP_COLUMNS, rows, "")];
 }
 
 /** The most frequent reason first. */

@@ -14,7 +14,8 @@
  *               after a silence of its own. `heard`: low 32 bits of the largest packet number received on that path; it
  *               dates the message. Once a later packet has been acknowledged, the path has worked since, and
  *               the message is old. So a repeated or a slow one does no harm. Nobody says that a path is good: each end
- *               finds that out by probes of its own.
+ *               finds that out by probes of its own. Of a path whose data cap is reached (capped), the remote sends nothing
+ *               more on it, no probes either, until the local does; said also on the path itself when there is no other.
  *   path end:   path id (1)  noted (1)  zero (2)  ended (4)  from (4)
  *               noted 0, from local to remote, on the other paths and again until it is noted: the path named is no more.
  *               `ended`: low 32 bits of the packet number that would have been its next; what has smaller ones belongs to
@@ -61,8 +62,8 @@ export function writeAnswer(out: Block, offset: number, high: number, low: numbe
 }
 
 export const PATH_STATUS_BYTES = 8;
-/** Codes of the field `seen`: nothing was answered; the kernel takes nothing for it; its interface is down. */
-export const PATH_SEEN = { silent: 1, refused: 2, interfaceDown: 3 } as const;
+/** Codes of the field `seen`: nothing was answered; the kernel takes nothing for it; its interface is down; its data cap is reached. */
+export const PATH_SEEN = { silent: 1, refused: 2, interfaceDown: 3, capped: 4 } as const;
 export type PathSeen = keyof typeof PATH_SEEN;
 
 export function writePathStatus(
@@ -135,6 +136,7 @@ export class PathEndMessage {
 
 function seenOf(code: number): PathSeen {
   if (code === PATH_SEEN.refused) return "refused";
+  if (code === PATH_SEEN.capped) return "capped";
   return code === PATH_SEEN.interfaceDown ? "interfaceDown" : "silent";
 }
 

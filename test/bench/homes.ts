@@ -54,6 +54,9 @@ const scratch = nativeBlock(TUN_BYTES);
 
 /** One path of one home: its way through the socket that all share. */
 class Carrier implements DatagramSocket {
+  readonly sentWireBytes = 0;
+  readonly receivedWireBytes = 0;
+  readonly headerBytes = 28;
   readonly segmentation = true;
   readonly peer = endpointOf(remote, TUNNEL_PORT);
   readonly source = endpointOf(remote, TUNNEL_PORT);
@@ -107,6 +110,7 @@ class Home implements Planned {
         socket,
         use: { metric: 0, spill: false, congestion: "bbr", sendRate: 0, receiveRate: 0 },
         state: "up",
+        cap: null,
       }),
     );
     const environment = environmentOf();
@@ -242,6 +246,7 @@ class Homes {
         version: VERSION,
         suiteId: suites.aes.id,
         rekey: false,
+        wantsLease: false,
       });
       const message = initiator.initiation(0, i + 1, payload);
       stamper.stamp(0, message);

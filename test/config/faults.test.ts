@@ -67,12 +67,14 @@ const table: FaultRow[] = [
   [
     "no [[path]]",
     () => LOCAL.slice(0, LOCAL.indexOf("[[path]]")),
-    "1:8+7 missing section [[path]] | add [[path]] with its keys: interface, exclude, metric, spill, congestion, up, down",
+    "1:8+7 missing section [[path]] | add [[path]] with its keys: interface, exclude, metric, spill, congestion, up, down, " +
+      "cap_month, cap_day, cap_reset_day, cap_time_zone, over_cap",
   ],
   [
     "an empty list of paths",
     () => `path = []\n${LOCAL.slice(0, LOCAL.indexOf("[[path]]"))}`,
-    "2:8+7 missing section [[path]] | add [[path]] with its keys: interface, exclude, metric, spill, congestion, up, down",
+    "2:8+7 missing section [[path]] | add [[path]] with its keys: interface, exclude, metric, spill, congestion, up, down, " +
+      "cap_month, cap_day, cap_reset_day, cap_time_zone, over_cap",
   ],
   [
     "no [[peer]]",
@@ -121,7 +123,7 @@ const table: FaultRow[] = [
   ],
   [
     "no addresses",
-    () => but(LOCAL, "addresses", "# addresses"),
+    () => but(REMOTE, "addresses", "# addresses"),
     '2:1+8 missing key "addresses" in [tunnel] | add addresses = ["10.77.0.2/24"]',
   ],
   [

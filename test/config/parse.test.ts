@@ -44,6 +44,7 @@ describe("what is right", () => {
       keys: { privateKey: keyOf(1) },
       logLevel: "info",
       controlSocket: "/run/portal/portal0.sock",
+      stateDirectory: "/var/lib/portal",
       remote: {
         host: "portal.example.org",
         port: 51900,
@@ -58,6 +59,7 @@ describe("what is right", () => {
         congestion: "bbr",
         upBytesPerSecond: null,
         downBytesPerSecond: null,
+        cap: null,
       })),
     });
   });
@@ -73,6 +75,7 @@ describe("what is right", () => {
         publicKey: keyOf(9),
         presharedKey: keyOf(0),
         addresses: [{ bytes: Uint8Array.of(10, 77, 0, 2), length: 32, text: "10.77.0.2/32" }],
+        lease: [expect.objectContaining({ text: "10.77.0.2/24" })],
       },
       {
         name: "boat",
@@ -82,6 +85,10 @@ describe("what is right", () => {
           { bytes: Uint8Array.of(10, 77, 0, 3), length: 32, text: "10.77.0.3/32" },
           expect.objectContaining({ length: 128, text: "fd77::3/128" }),
         ],
+        lease: [
+          expect.objectContaining({ text: "10.77.0.3/24" }),
+          expect.objectContaining({ text: "fd77::3/128" }),
+        ],
       },
     ]);
   });
@@ -90,6 +97,7 @@ describe("what is right", () => {
     const text = `role = "local"
 log_level = "debug"
 control_socket = "/tmp/p.sock"
+state_directory = "/tmp/state"
 [tunnel]
 interface = "bond"
 addresses = ["fd77::2/64"]
@@ -115,6 +123,11 @@ spill = true
 congestion = "fixed"
 up = "2.5 Mbit/s"
 down = 16_000
+cap_month = "1.5 TB"
+cap_day = 2_000_000
+cap_reset_day = 31
+cap_time_zone = "europe/berlin"
+over_cap = "256 kbit"
 `;
     const files = {
       "private.key": { text: `${keyText(3)}\n`, mode: 0o600 },
@@ -144,6 +157,7 @@ down = 16_000
       keys: { privateKey: keyOf(3) },
       logLevel: "debug",
       controlSocket: "/tmp/p.sock",
+      stateDirectory: "/tmp/state",
       remote: { host: "2001:db8::1", port: 4000, publicKey: keyOf(9), presharedKey: keyOf(4) },
       paths: [
         {
@@ -154,6 +168,13 @@ down = 16_000
           congestion: "fixed",
           upBytesPerSecond: 312_500,
           downBytesPerSecond: 2_000,
+          cap: {
+            monthBytes: 1.5e12,
+            dayBytes: 2e6,
+            resetDay: 31,
+            timeZone: "Europe/Berlin",
+            overBytesPerSecond: 32_000,
+          },
         },
       ],
     });

@@ -1,4 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { Calendar } from "../../src/proto/calendar.ts";
+import { Cap, type CapSettings } from "../../src/proto/cap.ts";
 import {
   CHALLENGE_INTERVAL,
   DOWN_AFTER,
@@ -46,7 +48,7 @@ function endpoint(port: number): Endpoint {
   return made;
 }
 
-function makePath(now = 0, connected = false, sendsFrom = 0): Path {
+function makePath(now = 0, connected = false, cap: Cap | null = null, sendsFrom = 0): Path {
   return new Path(
     now,
     {
@@ -58,6 +60,7 @@ function makePath(now = 0, connected = false, sendsFrom = 0): Path {
       congestion: new NewReno(D),
       peerCongestion: "bbr",
       peerRate: 0,
+      cap,
       datagram: D,
       endpoint: endpoint(1000),
       candidate: endpoint(0),
@@ -80,14 +83,14 @@ function makePath(now = 0, connected = false, sendsFrom = 0): Path {
 }
 
 /** A path that has joined with a round trip of RTT; what it is probed at first is over. */
-function joined(now = 0, sendsFrom = 0): Path {
-  const path = answered(now, sendsFrom);
+function joined(now = 0, connected = false, cap: Cap | null = null, sendsFrom = 0): Path {
+  const path = answered(now, connected, cap, sendsFrom);
   for (let i = 0; i < 8; i++) path.onProbeSent(now);
   return path;
 }
 
-function answered(now: number, sendsFrom = 0): Path {
-  const path = makePath(now - RTT, false, sendsFrom);
+function answered(now: number, connected = false, cap: Cap | null = null, sendsFrom = 0): Path {
+  const path = makePath(now - RTT, connected, cap, sendsFrom);
   path.onChallengeSent(now - RTT, 1, 2);
   path.onAnswer(now, 1, 2);
   changes = [];
@@ -636,7 +639,7 @@ test("a connected path has no destination but its socket's", () => {
 
 describe("a path whose id had another before", () => {
   test("goes on with its packet numbers, ours and the peer's", () => {
-    const path = joined(0, 100);
+    const path = joined(0, false, null, 100);
     expect(path.recovery.onSent(0, D, NO_POSITION, true)).toBe(100);
     const { window } = path.reception;
     expect([999, 1000].map((number) => window.check(number))).toEqual(["tooOld", "fresh"]);
@@ -646,10 +649,130 @@ describe("a path whose id had another before", () => {
   });
 
   test("is not given up for what the peer says of the other", () => {
-    const path = joined(0, 100);
+    const path = joined(0, false, null, 100);
     path.onPeerGaveUp(1, "silent", 99);
     expect(path.status).toBe("up");
     path.onPeerGaveUp(1, "silent", 100);
     expect(path.status).toBe("suspect");
+  });
+});
+
+describe("the peer's data cap", () => {
+  test("lets the path rest: what is under way is lost to it, nothing leaves any more, and nothing is due", () => {
+    const path = joined();
+    sendData(path, 1e6, 3);
+    path.onPeerGaveUp(1e6, "capped", 0);
+    expect(changes).toEqual(["up capped"]);
+    expect(path.reason).toBe("the peer says: its data cap is reached");
+    expect(lost).toEqual([3]);
+    expect([path.maySend(2e6), path.nextAt, path.report.due]).toEqual([
+      false,
+      Number.POSITIVE_INFINITY,
+      false,
+    ]);
+    path.wantProbe(2e6);
+    expect(path.probeDue(2e6)).toBe(false);
+  });
+
+  test("ends with a challenge, or with anything that was sent long after the last word of it", () => {
+    const path = joined();
+    path.onPeerGaveUp(1e6, "capped", 0);
+    path.onSignOfLife(5.9e6);
+    expect(path.status).toBe("capped");
+    path.onPeerGaveUp(5.9e6, "capped", 0);
+    path.onSignOfLife(10e6);
+    expect(path.status).toBe("capped");
+    path.onSignOfLife(10.9e6);
+    expect([path.status, path.challengeDue(10.9e6)]).toEqual(["joining", true]);
+    const other = joined();
+    other.onPeerGaveUp(1e6, "capped", 0);
+    other.onSignOfLife(1.1e6, true);
+    expect(other.status).toBe("joining");
+  });
+
+  test("is a dead path's too, which is probed no more; an old word of it is none", () => {
+    const path = joined();
+    path.onPeerGaveUp(1e6, "silent", 0);
+    path.onPeerGaveUp(2e6, "capped", 0);
+    expect([path.status, path.nextAt]).toEqual(["capped", Number.POSITIVE_INFINITY]);
+    const other = joined();
+    for (let i = 0; i < 5; i++) sendData(other, 1e6 + i, i);
+    acknowledge(other, 1e6 + RTT);
+    other.onPeerGaveUp(1e6 + RTT, "capped", 3);
+    expect(other.status).toBe("up");
+  });
+
+  test("is no word for a local, whose own caps they are", () => {
+    const path = joined(0, true);
+    path.onPeerGaveUp(1e6, "capped", 0);
+    expect(path.status).toBe("suspect");
+  });
+});
+
+describe("its own data cap", () => {
+  const calendar = new Calendar("UTC", 1);
+  const settings = { monthBytes: 1e6, dayBytes: null, overBytesPerSecond: 0, calendar };
+  const meter = { sentWireBytes: 0, receivedWireBytes: 0, headerBytes: 28 };
+
+  function capped(change: Partial<CapSettings> = {}): [path: Path, cap: Cap] {
+    const cap = new Cap({ ...settings, ...change });
+    cap.attach({ ...meter });
+    return [joined(0, true, cap), cap];
+  }
+
+  test("lets it rest, and the peer hear of it again while it still sends", () => {
+    const [path, cap] = capped();
+    sendData(path, 1e6, 3);
+    cap.allowances[0]!.restore(1e6, null, true, false);
+    cap.attach(meter);
+    path.onTimeout(1e6);
+    expect(changes).toEqual(["up capped"]);
+    expect([path.report.seen, path.report.due, path.affords(1)]).toEqual(["capped", true, false]);
+    path.report.onSent();
+    path.onSignOfLife(1e6 + 1);
+    expect(path.report.due).toBe(false);
+    for (let now = 2e6; now < 3e6; now += 1e5) {
+      path.onSignOfLife(now);
+      expect(path.report.due).toBe(true);
+      path.report.onSent();
+    }
+  });
+
+  test("joins again when the cap allows it, without another word of the old one", () => {
+    const [path, cap] = capped();
+    sendData(path, 1e6, 3);
+    cap.allowances[0]!.restore(1e6, null, true, false);
+    cap.attach(meter);
+    path.onTimeout(1e6);
+    cap.allowances[0]!.restore(0, null, false, false);
+    cap.attach(meter);
+    path.onTimeout(2e6);
+    expect(changes).toEqual(["up capped", "capped joining"]);
+    expect([path.challengeDue(2e6), path.report.due]).toEqual([true, false]);
+  });
+
+  test("with a rate limits it, tells the peer until it answers, and gives back what was asked for", () => {
+    const [path, cap] = capped({ overBytesPerSecond: 32_000 });
+    const { congestion } = path.recovery;
+    cap.allowances[0]!.restore(1e6, null, true, false);
+    cap.attach(meter);
+    path.onTimeout(1e6);
+    expect([path.status, path.recovery.congestion.name, path.recovery.pacingRate]).toEqual([
+      "up",
+      "fixed",
+      32_000,
+    ]);
+    expect([path.use.peerCongestion, path.use.peerRate]).toEqual(["fixed", 32_000]);
+    for (const now of [1e6, 1e6 + CHALLENGE_INTERVAL]) {
+      expect(path.challengeDue(now)).toBe(true);
+      path.onChallengeSent(now, 7, 7);
+    }
+    expect(path.onAnswer(1.6e6, 7, 7)).toBe(true);
+    expect(path.challengeDue(1e9)).toBe(false);
+    cap.allowances[0]!.restore(0, null, false, false);
+    cap.attach(meter);
+    path.onTimeout(2e6);
+    expect(path.recovery.congestion).toBe(congestion);
+    expect([path.use.peerCongestion, path.use.peerRate, path.challengeDue(2e6)]).toEqual(["bbr", 0, true]);
   });
 });

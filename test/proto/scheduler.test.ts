@@ -49,6 +49,7 @@ function makePath(id: number, plan: Plan): Path {
       congestion,
       peerCongestion: "bbr",
       peerRate: 0,
+      cap: null,
       datagram: 1452,
       endpoint: endpoint(),
       candidate: endpoint(),

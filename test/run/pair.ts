@@ -46,6 +46,9 @@ class Wire {
 }
 
 class WireSocket implements DatagramSocket {
+  readonly sentWireBytes = 0;
+  readonly receivedWireBytes = 0;
+  readonly headerBytes = 28;
   readonly segmentation = true;
   readonly peer: Endpoint | null;
   readonly source: Endpoint;
@@ -144,7 +147,7 @@ export class Pair {
         }),
     );
     this.sockets = sockets;
-    this.engines[0]!.addPath(this.now, { name: "path", socket: sockets[0], use, state: "up" });
+    this.engines[0]!.addPath(this.now, { name: "path", socket: sockets[0], use, state: "up", cap: null });
   }
 
   /** Both ends turn once; then `micros` pass. */

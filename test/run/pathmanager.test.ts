@@ -1,6 +1,8 @@
 /** Which paths there are, whatever interfaces, configuration and commands do: with an engine and sockets that only note. */
 import { beforeEach, expect, test } from "bun:test";
 import type { PathConfig } from "../../src/config/config.ts";
+import type { Cap } from "../../src/proto/cap.ts";
+import { Caps } from "../../src/run/caps.ts";
 import type { LocalPath, PathUse } from "../../src/run/engine.ts";
 import { createLog } from "../../src/run/log.ts";
 import { pathOf } from "../../src/run/pathcommands.ts";
@@ -16,6 +18,7 @@ let paths: PathManager<PathSocket>;
 /** The paths of the engine, by name. */
 let live: Map<string, LocalPath>;
 let log: string[];
+let caps: Caps;
 let open: number;
 let opened: number;
 /** What opening a socket says. */
@@ -39,6 +42,9 @@ beforeEach(() => {
     changePath: (_: number, path: LocalPath, use: PathUse) => {
       path.use = use;
     },
+    changeCap: (_: number, path: LocalPath, cap: Cap | null) => {
+      path.cap = cap;
+    },
     onInterface: (_: number, path: LocalPath, state: InterfaceState) => {
       path.state = state;
     },
@@ -50,10 +56,16 @@ beforeEach(() => {
     opened++;
     return new NotingSocket(remotes[0]!, true, () => {});
   };
+  caps = new Caps(
+    [],
+    createLog("error", (line) => log.push(line)),
+    () => Date.UTC(2026, 0, 1),
+  );
   paths = new PathManager(
     engine,
     "portal0",
     make,
+    caps,
     createLog("debug", (line) => log.push(line)),
   );
 });
@@ -165,6 +177,41 @@ test("another configuration adds, removes and changes, and leaves the rest alone
   expect(live.get("eth0")).toBe(before!);
   expect(before!.use.metric).toBe(5);
   expect(open).toBe(2);
+});
+
+test("each interface of a pattern has a cap of its own, whose count outlives the path and every change of its settings", () => {
+  const used = () => caps.report().map((row) => [row.path, row.limitBytes, row.usedBytes]);
+  const send = (name: string, bytes: number) => {
+    (live.get(name)!.socket as FakeSocket).sentWireBytes += bytes;
+  };
+  configure({ interface: "wwan*", cap_month: "1 GB" }, "eth0");
+  paths.setRemotes(0, [HERE]);
+  interfaces("wwan0", "wwan1", "eth0");
+  const first = live.get("wwan0")!.cap;
+  expect(live.get("eth0")!.cap).toBeNull();
+  send("wwan0", 1000);
+  send("wwan1", 20);
+  expect(used()).toEqual([
+    ["wwan0", 1e9, 1000],
+    ["wwan1", 1e9, 20],
+  ]);
+  expect(paths.setUse(0, "wwan0", (use) => ({ ...use, metric: 9 }))).toBe(null);
+  expect(live.get("wwan0")!.cap).toBe(first);
+  paths.onInterface(0, { name: "wwan1", state: "missing", outward: true });
+  expect(used()).toEqual([["wwan0", 1e9, 1000]]);
+  interfaces("wwan1");
+  send("wwan1", 3);
+  configure({ interface: "wwan*", cap_month: "2 GB" }, { interface: "eth0", cap_month: "3 GB" });
+  send("wwan0", 1);
+  expect(used().sort()).toEqual([
+    ["eth0", 3e9, 0],
+    ["wwan0", 2e9, 1001],
+    ["wwan1", 2e9, 23],
+  ]);
+  expect(live.get("wwan0")!.cap).not.toBe(first);
+  configure("wwan*", "eth0");
+  expect([...live.values()].map(({ cap }) => cap)).toEqual([null, null, null]);
+  expect(used()).toEqual([]);
 });
 
 test("commands last until the next configuration", () => {

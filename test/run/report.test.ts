@@ -1,6 +1,6 @@
 /** What a report says of paths: of real portals on a virtual clock. */
 import { afterEach, expect, test } from "bun:test";
-import { Reporter } from "../../src/run/report.ts";
+import { type PortalFacts, Reporter } from "../../src/run/report.ts";
 import type { PathReport } from "../../src/share/status.ts";
 import { closeWorlds, join, makeWorld, pathOf, pings, thin } from "../sim/scenario.ts";
 import { line } from "../sim/traffic.ts";
@@ -8,15 +8,17 @@ import { SECOND, type World } from "../sim/world.ts";
 
 afterEach(closeWorlds);
 
-const facts = {
+const facts: PortalFacts = {
   version: "0.1.0",
   role: "local",
   interface: "portal0",
   mtu: 1420,
   publicKey: "",
+  addresses: [],
   offloads: { tun: true, udpSegmentation: true, udpReceive: true },
   cipher: "AES-128-GCM",
-} as const;
+  caps: [],
+};
 
 function pathsOf(world: World): PathReport[] {
   const { engine } = world.locals[0]!;

@@ -95,10 +95,13 @@ export class FakeSocket implements DatagramSocket {
   refused: Endpoint | null = null;
   overflowed = 0;
   sentDatagrams = 0;
+  sentWireBytes = 0;
+  receivedWireBytes = 0;
   /** What its interface does: one that is not up hears nothing; only one without a carrier seems to send. */
   interfaceState: InterfaceState = "up";
   /** Its interface has another address, which the socket does not know of yet. */
   moved = false;
+  readonly headerBytes: number;
   private readonly receivesBatches: boolean;
   private readonly transmit: Transmit;
   private readonly queue: Arrived[] = [];
@@ -106,6 +109,7 @@ export class FakeSocket implements DatagramSocket {
 
   constructor(peer: Endpoint | null, offloads: boolean, transmit: Transmit) {
     this.peer = peer;
+    this.headerBytes = peer?.isIpv6 === true ? 48 : 28;
     this.segmentation = offloads;
     this.receivesBatches = offloads;
     this.transmit = transmit;
@@ -140,6 +144,7 @@ export class FakeSocket implements DatagramSocket {
     into.bytes.set(first.bytes);
     let length = first.bytes.length;
     this.queuedBytes -= length;
+    this.receivedWireBytes += length + this.headerBytes;
     // UDP_GRO: more of the same sender and size, and at most one shorter behind them.
     for (let count = 1; this.receivesBatches && count < SEGMENTS; count++) {
       const next = this.queue[0];
@@ -149,6 +154,7 @@ export class FakeSocket implements DatagramSocket {
       into.bytes.set(next.bytes, length);
       length += next.bytes.length;
       this.queuedBytes -= next.bytes.length;
+      this.receivedWireBytes += next.bytes.length + this.headerBytes;
       if (next.bytes.length < this.segment) break;
     }
     return length;
@@ -184,6 +190,7 @@ export class FakeSocket implements DatagramSocket {
     for (let at = 0; at < length; at += segment) {
       const end = offset + Math.min(at + segment, length);
       this.sentDatagrams++;
+      this.sentWireBytes += end - offset - at + this.headerBytes;
       this.transmit(from.bytes.slice(offset + at, end), destination);
     }
     return "sent";

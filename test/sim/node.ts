@@ -1,5 +1,7 @@
 /** One portal of the simulator: the real engine between a fake TUN and fake sockets, and when it gets its turns. */
 import { seededRandom } from "../../src/lab/random.ts";
+import { Cap } from "../../src/proto/cap.ts";
+import { Clock } from "../../src/proto/clock.ts";
 import type { Environment } from "../../src/proto/environment.ts";
 import type { StaticKeys } from "../../src/proto/noise.ts";
 import { Peer } from "../../src/proto/peer.ts";
@@ -9,6 +11,7 @@ import type { InterfaceState } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
+import type { LeasedAddress } from "../../src/wire/handshake.ts";
 import { type FakeSocket, FakeTun } from "./fakes.ts";
 import { Violation } from "./inner.ts";
 import type { LocalPlan, PathPlan, World, WorldPlan } from "./world.ts";
@@ -84,6 +87,11 @@ export class Node {
   readonly sockets: FakeSocket[];
   /** The local's paths that there are, by the index of their sockets. */
   readonly paths: (LocalPath | undefined)[] = [];
+  /** The data caps of a local's paths; they outlive a restart. */
+  readonly caps: readonly (Cap | null)[];
+  private readonly clock = new Clock();
+  /** What a local that asks was given, each time. */
+  readonly given: (readonly LeasedAddress[])[] = [];
   engine: Engine;
   private readonly world: World;
   private readonly plan: WorldPlan;
@@ -122,8 +130,24 @@ export class Node {
     this.local = local;
     const offloads = (local === null ? plan.remoteOffloads : undefined) ?? plan.offloads ?? true;
     this.tun = new FakeTun(offloads, (bytes) => world.ledger.deliver(world.now, name, bytes));
+    this.caps = (local?.paths ?? []).map((path, i) => {
+      const cap = path.cap === undefined ? null : new Cap(path.cap);
+      cap?.attach(sockets[i]!);
+      return cap;
+    });
+    if (this.caps.some((cap) => cap !== null)) this.tick();
     this.engine = this.start();
     this.addPaths();
+  }
+
+  /** Once a second: the data caps look at the clock. */
+  private tick(): void {
+    const { world, clock } = this;
+    clock.read(world.now, world.wallStart + world.now / 1000);
+    let lifted = false;
+    for (const cap of this.caps) if (cap?.onTick(world.now, clock)) lifted = true;
+    if (lifted) this.engine.onCapLifted(world.now);
+    world.after(1_000_000, () => this.tick());
   }
 
   /** When this portal wants its turn. */
@@ -166,7 +190,8 @@ export class Node {
   }
 
   private addPath(index: number, state: InterfaceState): void {
-    this.paths[index] = localPath(this.local!.paths[index]!, index, this.sockets[index]!, state);
+    const [plan, socket, cap] = [this.local!.paths[index]!, this.sockets[index]!, this.caps[index]!];
+    this.paths[index] = localPath(plan, index, socket, cap, state);
     this.engine.addPath(this.world.now, this.paths[index]);
   }
 
@@ -284,17 +309,19 @@ export class Node {
       role: local === null ? "remote" : "local",
       peers: local === null ? this.remotePeers() : [this.localPeer(local)],
       tun: this.tun,
+      onLease: local?.asks === true ? (lease) => this.given.push(lease) : null,
     });
   }
 
   private remotePeers(): Peer[] {
-    return this.keys.locals.map(
-      ({ publicKey }, k) =>
-        new Peer(`local${k}`, publicKey, this.keys.presharedKeys[k]!, [
-          { bytes: innerAddress(k, false), length: 24 },
-          { bytes: innerAddress(k, true), length: 64 },
-        ]),
-    );
+    return this.keys.locals.map(({ publicKey }, k) => {
+      const addresses = [
+        { bytes: innerAddress(k, false), length: 24 },
+        { bytes: innerAddress(k, true), length: 64 },
+      ];
+      const { lease = [] } = this.plan.locals[k]!;
+      return new Peer(`local${k}`, publicKey, this.keys.presharedKeys[k]!, addresses, lease);
+    });
   }
 
   private localPeer(local: LocalPlan): Peer {
@@ -307,10 +334,17 @@ export class Node {
   }
 }
 
-function localPath(path: PathPlan, index: number, socket: FakeSocket, state: InterfaceState): LocalPath {
+function localPath(
+  path: PathPlan,
+  index: number,
+  socket: FakeSocket,
+  cap: Cap | null,
+  state: InterfaceState,
+): LocalPath {
   return {
     name: `path${index}`,
     socket,
+    cap,
     state,
     use: {
       metric: path.metric ?? 0,

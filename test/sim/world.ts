@@ -7,9 +7,11 @@
 
 import { Line, type LineSettings } from "../../src/lab/line.ts";
 import { type Random, seededRandom } from "../../src/lab/random.ts";
+import type { CapSettings } from "../../src/proto/cap.ts";
 import type { Endpoint } from "../../src/share/endpoint.ts";
 import { endpointOf } from "../../src/sys/udp.ts";
 import type { CongestionName } from "../../src/wire/control.ts";
+import type { LeasedAddress } from "../../src/wire/handshake.ts";
 import { Checker } from "./checker.ts";
 import { endpointKey, FakeSocket } from "./fakes.ts";
 import { Ledger } from "./inner.ts";
@@ -35,6 +37,7 @@ export interface PathPlan {
   readonly sendRate?: number;
   readonly receiveRate?: number;
   readonly ipv6?: boolean;
+  readonly cap?: CapSettings;
 }
 
 export interface LocalPlan {
@@ -42,6 +45,10 @@ export interface LocalPlan {
   /** Not the key the remote knows. */
   readonly wrongKey?: boolean;
   readonly wrongPresharedKey?: boolean;
+  /** It has no addresses of its own, and asks the remote for them. */
+  readonly asks?: boolean;
+  /** What the remote gives it when it asks. */
+  readonly lease?: readonly LeasedAddress[];
 }
 
 export interface WorldPlan {
@@ -54,6 +61,8 @@ export interface WorldPlan {
   readonly remoteOffloads?: boolean;
   /** False: sockets send and receive one datagram at a time, whatever the TUN can. */
   readonly batches?: boolean;
+  /** The time of day when it begins, milliseconds since 1970. */
+  readonly wall?: number;
   /** Longest time between an arrival and the portal's turn. */
   readonly wakeMicros?: number;
 }
@@ -91,6 +100,8 @@ export type Tap = (wire: Wire, upwards: boolean, bytes: Uint8Array, source: Endp
 
 export class World {
   now = 0;
+  /** The time of day when it began. */
+  wallStart: number;
   readonly random: Random;
   readonly ledger = new Ledger();
   readonly remote: Node;
@@ -109,6 +120,7 @@ export class World {
 
   constructor(plan: WorldPlan) {
     this.random = seededRandom(plan.seed);
+    this.wallStart = plan.wall ?? Date.UTC(2026, 10, 15);
     this.checker = new Checker(this);
     this.remoteEndpoints = [
       endpointOf(Uint8Array.of(203, 0, 113, 1), 51820),

@@ -76,11 +76,13 @@ export function reportOf(changes: Partial<StatusReport> = {}): StatusReport {
     interface: "portal0",
     mtu: 1420,
     uptimeSeconds: 90_061,
+    addresses: ["10.77.0.2/24", "fd77::2/64"],
     publicKey: "aB0rJ7Xw8bYQmSgq9o0b1v2c3d4e5f6g7h8i9j0kABE=",
     offloads: { tun: true, udpSegmentation: true, udpReceive: true },
     cipher: "AES-128-GCM",
     sessions: [sessionOf()],
     asked: [],
+    caps: [],
     drops: { notAuthentic: 12 },
     ...changes,
   };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DROPS } from "../../src/share/counters.ts";
+import type { CapReport } from "../../src/share/status.ts";
 import { renderStatus } from "../../src/ui/status.ts";
 import {
   formatBytes,
@@ -55,6 +56,28 @@ describe("the table", () => {
     ];
     const lines = renderStatus(reportOf({ sessions: [sessionOf({ paths })] })).split("\n");
     expect(lines.filter((line) => / is /.test(line))).toEqual(["  b is down: its interface is gone"]);
+  });
+
+  test("shows data caps, also without a session", () => {
+    const cap: CapReport = {
+      path: "wwan0",
+      period: "month",
+      limitBytes: 50e9,
+      usedBytes: 42.1e9,
+      reached: false,
+      resetsAt: "2026-11-30T23:00:00.000Z",
+      resetsAtLocal: "2026-12-01 00:00",
+      timeZone: "Europe/Berlin",
+      overBitsPerSecond: 0,
+    };
+    const day = { ...cap, period: "day", limitBytes: 2e9, usedBytes: 2e9, reached: true } as const;
+    const unknown = { resetsAt: null, resetsAtLocal: null, overBitsPerSecond: 256_000 };
+    const text = renderStatus(reportOf({ sessions: [], drops: {}, caps: [cap, { ...day, ...unknown }] }));
+    expect(text.split("\n").slice(-3)).toEqual([
+      "data cap of  a         used       of           share  over it     until",
+      "wwan0        month  42.1 GB  50.0 GB            84 %  off         2026-12-01 00:00 Europe/Berlin",
+      "wwan0        day    2.00 GB  2.00 GB  100 %, reached  256 kbit/s  unknown: the clock is wrong",
+    ]);
   });
 
   test("says which paths carry, and why one that is up is parked", () => {

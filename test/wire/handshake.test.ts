@@ -9,6 +9,7 @@ import {
   emitResponse,
   emitResponsePayload,
   INITIATION_BYTES,
+  LEASE_RESPONSE_BYTES,
   parseCookieReply,
   parseInitiation,
   parseInitiationPayload,
@@ -71,14 +72,28 @@ describe("layout", () => {
 
   test("payloads", () => {
     const sessionId = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
-    const payload = emitInitiationPayload({ sessionId, version: 1, suiteId: 2, rekey: true });
+    const payload = emitInitiationPayload({
+      sessionId,
+      version: 1,
+      suiteId: 2,
+      rekey: true,
+      wantsLease: false,
+    });
     expect(Buffer.from(payload).toString("hex")).toBe("010203040506070801020100");
-    const response = emitResponsePayload({ resumed: true, suiteId: 2 });
+    const response = emitResponsePayload({ resumed: true, suiteId: 2, lease: [] });
     expect(Buffer.from(response).toString("hex")).toBe("01020000");
+    const lease = [
+      { bytes: Uint8Array.of(10, 77, 0, 9), length: 24 },
+      { bytes: run(0xfd, 16), length: 64 },
+    ];
+    const leasing = emitResponsePayload({ resumed: false, suiteId: 2, lease });
+    expect(Buffer.from(leasing).toString("hex")).toBe(`00020000180a4d000940${"fd".repeat(16)}`);
+    const asking = { sessionId, version: 1, suiteId: 2, rekey: false, wantsLease: true };
+    expect(emitInitiationPayload(asking)[10]).toBe(2);
   });
 
   test("no answer is larger than what it answers", () => {
-    expect(RESPONSE_BYTES).toBeLessThanOrEqual(INITIATION_BYTES);
+    expect(LEASE_RESPONSE_BYTES).toBeLessThanOrEqual(INITIATION_BYTES);
     expect(COOKIE_REPLY_BYTES).toBeLessThanOrEqual(RESPONSE_BYTES);
   });
 
@@ -114,7 +129,7 @@ describe("what is emitted parses to the same", () => {
       senderIndex: index,
       receiverIndex: index,
       ephemeral: bytes(32),
-      sealedPayload: bytes(20),
+      sealedPayload: fc.constantFrom(20, 42).chain((length) => bytes(length)),
     });
     fc.assert(
       fc.property(fields, (response) => {
@@ -143,8 +158,17 @@ describe("what is emitted parses to the same", () => {
   });
 
   test("payloads", () => {
-    const initiation = fc.record({ sessionId: bytes(8), version: byte, suiteId: byte, rekey: fc.boolean() });
-    const response = fc.record({ resumed: fc.boolean(), suiteId: byte });
+    const initiation = fc.record({
+      sessionId: bytes(8),
+      version: byte,
+      suiteId: byte,
+      rekey: fc.boolean(),
+      wantsLease: fc.boolean(),
+    });
+    const ipv4 = fc.record({ bytes: bytes(4), length: fc.integer({ min: 1, max: 32 }) });
+    const ipv6 = fc.record({ bytes: bytes(16), length: fc.integer({ min: 1, max: 128 }) });
+    const lease = fc.oneof(fc.constant([]), fc.tuple(ipv4), fc.tuple(ipv6), fc.tuple(ipv4, ipv6));
+    const response = fc.record({ resumed: fc.boolean(), suiteId: byte, lease });
     fc.assert(
       fc.property(initiation, response, (one, two) => {
         expect(parseInitiationPayload(emitInitiationPayload(one))).toEqual(one);
@@ -155,7 +179,7 @@ describe("what is emitted parses to the same", () => {
 });
 
 describe("what a stranger sends", () => {
-  const lengths = [0, 1, 3, 4, 8, 12, 51, 52, 53, 95, 96, 97, 147, 148, 149];
+  const lengths = [0, 1, 3, 4, 8, 12, 51, 52, 53, 95, 96, 97, 117, 118, 119, 147, 148, 149];
   const anyBytes = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
     fc.constantFrom(...lengths).chain((length) => bytes(length)),
@@ -173,11 +197,11 @@ describe("what a stranger sends", () => {
         const head = (type: number, length: number) =>
           message.length === length && message[0] === type && message[2] === 0 && message[3] === 0;
         expect(parseInitiation(message) !== null).toBe(head(1, 148));
-        expect(parseResponse(message) !== null).toBe(head(2, 96));
+        expect(parseResponse(message) !== null).toBe(head(2, 96) || head(2, 118));
         expect(parseCookieReply(message) !== null).toBe(head(3, 52));
-        expect(carriesMacs(message)).toBe(head(1, 148) || head(2, 96));
+        expect(carriesMacs(message)).toBe(head(1, 148) || head(2, 96) || head(2, 118));
         expect(parseInitiationPayload(message) !== null).toBe(message.length === 12);
-        expect(parseResponsePayload(message) !== null).toBe(message.length === 4);
+        expect(parseResponsePayload(message) !== null).toBe(message.length === 4 || message.length === 26);
       }),
       { numRuns: 500 },
     );
@@ -200,6 +224,10 @@ describe("what a stranger sends", () => {
     expect(parseInitiationPayload(initiation)).toMatchObject({ version: 255, rekey: true });
     initiation[10] = 0xfe;
     expect(parseInitiationPayload(initiation)).toMatchObject({ rekey: false });
-    expect(parseResponsePayload(Uint8Array.of(0xfe, 9, 255, 255))).toEqual({ resumed: false, suiteId: 9 });
+    expect(parseResponsePayload(Uint8Array.of(0xfe, 9, 255, 255))).toEqual({
+      resumed: false,
+      suiteId: 9,
+      lease: [],
+    });
   });
 });
