@@ -8,6 +8,7 @@ import type { Config } from "../config/config.ts";
 import type { Environment } from "../proto/environment.ts";
 import { SECOND } from "../proto/limits.ts";
 import type { StaticKeys } from "../proto/noise.ts";
+import type { NoiseCrypto } from "../proto/noisecrypto.ts";
 import { Peer } from "../proto/peer.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
@@ -20,7 +21,7 @@ import { FAILED, StartFailure } from "./failure.ts";
 import { changeHost, recover, someIsUp } from "./host.ts";
 import { Lease } from "./lease.ts";
 import { Local } from "./local.ts";
-import type { AdjustableLog } from "./log.ts";
+import type { AdjustableLog, Log } from "./log.ts";
 import { micros, runLoop, type Sockets } from "./loop.ts";
 import { canSegment, NO_SEGMENTATION, openListeners, openTun } from "./open.ts";
 import { commandsOf } from "./pathcommands.ts";
@@ -59,17 +60,7 @@ async function run(
   const crypto = createNoiseCrypto();
   const { privateKey } = config.keys;
   const statics: StaticKeys = { privateKey, publicKey: crypto.publicKey(privateKey) };
-  const suites = chooseSuites();
-  const environment: Environment = {
-    makeBlock: nativeBlock,
-    makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
-    releaseBlock,
-    copy: nativeCopy,
-    crypto,
-    suites: [config.tunnel.privacy ? suites.aes : suites.blake2s],
-    mtu: config.tunnel.mtu,
-    log: (level, message) => log[level](message),
-  };
+  const environment = environmentOf(config, crypto, log);
 
   if (config.role === "local" && crypto.sharedSecret(privateKey, config.remote.publicKey) === null) {
     const advice = 'write what "portal pubkey" prints of the remote\'s private key';
@@ -137,6 +128,20 @@ async function run(
   }
   log.info("stopped");
   return 0;
+}
+
+function environmentOf(config: Config, crypto: NoiseCrypto, log: Log): Environment {
+  const suites = chooseSuites();
+  return {
+    makeBlock: nativeBlock,
+    makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
+    releaseBlock,
+    copy: nativeCopy,
+    crypto,
+    suites: [config.tunnel.privacy ? suites.aes : suites.blake2s],
+    mtu: config.tunnel.mtu,
+    log: (level, message) => log[level](message),
+  };
 }
 
 function peersOf(config: Config): Peer[] {
