@@ -38,16 +38,18 @@ export function make(change: Change): void {
   else makeChains(change);
 }
 
-/** `journal`: of the portal whose change it is. Never throws; what cannot be undone is told. */
-export function undo(change: Change, journal: string, log: HostLog): void {
+/** `journal`: of the portal whose change it is. Never throws. False: it could not be undone, which is told. */
+export function undo(change: Change, journal: string, log: HostLog): boolean {
   try {
     if (change.kind === "sysctl") undoSysctl(change, journal, log);
     else if (change.kind === "rule") deleteRule(change.rule);
     else if (change.kind === "route") deleteRoute(change.route);
     else if (change.kind === "nft") removeTable(change);
     else removeChains(change);
+    return true;
   } catch (error) {
     log.warn(`cannot undo "${change.words}": ${(error as Error).message}`);
+    return false;
   }
 }
 

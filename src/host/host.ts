@@ -2,6 +2,7 @@
  * What portal changes on its machine, over its life: made at the start, kept in step with its paths, undone at the end;
  * and what a portal that was killed left, undone by the next start (`recoverHost`).
  */
+import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { expectPossible, type HostLog, make, undo } from "./apply.ts";
 import { type Change, keyOf, type RouteChange } from "./change.ts";
@@ -20,16 +21,23 @@ const DOWN_AFTER = 3_000_000;
 /** Undoes what a portal with this control socket left that was killed. Before anything else: it may keep names from being resolved. */
 export function recoverHost(config: Config, log: HostLog): void {
   const path = journalPath(config.controlSocket);
-  const journal = Journal.open(path, false);
-  if (journal === null) return;
+  if (!existsSync(path)) return;
   alone(path, () => {
+    const journal = Journal.open(path, false);
+    if (journal === null) return;
     // The latest of each thing counts, and what was made last goes first.
     const latest = new Map(journal.left.map((change) => [keyOf(change), change]));
-    for (const change of [...latest.values()].reverse()) undo(change, path, log);
+    undoAll([...latest.values()].reverse(), journal, log);
     if (latest.size > 0)
       log.info(`undone on this machine what a killed portal had left: ${latest.size} changes`);
-    journal.remove();
   });
+}
+
+/** What could not be undone stays written down, for the next start. */
+function undoAll(changes: readonly Change[], journal: Journal, log: HostLog): void {
+  const failed = changes.filter((change) => !undo(change, journal.path, log));
+  if (failed.length === 0) journal.remove();
+  else journal.leave();
 }
 
 export class Host {
@@ -139,9 +147,9 @@ export class Host {
     if (journal === null) return;
     try {
       alone(this.path, () => {
-        for (const change of [...this.whileUp, ...[...this.made.values()].reverse()])
-          undo(change, this.path, this.log);
-        journal.remove();
+        const made = [...this.made.values()].reverse();
+        // What the start could not undo is tried again.
+        undoAll([...this.whileUp, ...made, ...journal.left.toReversed()], journal, this.log);
       });
     } catch (error) {
       this.log.warn(`cannot undo the changes of this machine: ${(error as Error).message}`);

@@ -10,6 +10,7 @@ import {
   constants,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -67,7 +68,12 @@ export class Journal {
       if (locked && current) {
         const left = parseJournal(readFileSync(fd, "utf8"));
         const journal = new Journal(path, fd, left ?? []);
-        if (left === null) journal.begin();
+        try {
+          if (left === null) journal.begin();
+        } catch (error) {
+          closeSync(fd);
+          throw error;
+        }
         return journal;
       }
       closeSync(fd);
@@ -75,14 +81,9 @@ export class Journal {
     }
   }
 
-  /** To be called before the change is made. */
+  /** To be called before the change is made. Throws HostFailure. */
   write(change: Change): void {
-    try {
-      writeSync(this.fd, `${JSON.stringify(change)}\n`);
-      fsyncSync(this.fd);
-    } catch (error) {
-      throw new HostFailure(`cannot write ${this.path}: ${(error as Error).message}; change control_socket`);
-    }
+    this.append(change);
   }
 
   /** Removes the file: everything in it is undone. */
@@ -99,10 +100,17 @@ export class Journal {
   private begin(): void {
     const header: Header = { version: 1, ...thisMachine() };
     // What was torn or is of another boot goes.
-    const fd = openSync(this.path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
-    closeSync(fd);
-    writeSync(this.fd, `${JSON.stringify(header)}\n`);
-    fsyncSync(this.fd);
+    ftruncateSync(this.fd);
+    this.append(header);
+  }
+
+  private append(line: Header | Change): void {
+    try {
+      writeSync(this.fd, `${JSON.stringify(line)}\n`);
+      fsyncSync(this.fd);
+    } catch (error) {
+      throw new HostFailure(`cannot write ${this.path}: ${(error as Error).message}; change control_socket`);
+    }
   }
 }
 
@@ -128,12 +136,19 @@ export function isOwned(path: string): boolean {
   }
 }
 
+/** Null: there is none, or something that no portal of this user or of root has made. */
 function openToRead(path: string): number | null {
+  let fd: number;
   try {
-    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    // Somebody's FIFO would have us wait for its other end.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch {
     return null;
   }
+  const stat = fstatSync(fd);
+  if (stat.isFile() && (stat.uid === 0 || stat.uid === process.geteuid!())) return fd;
+  closeSync(fd);
+  return null;
 }
 
 /** The setting as another portal beside this journal has changed it, one that lives or is still to be undone. */
