@@ -80,6 +80,7 @@ export class Bbr implements Congestion {
   private minRttAt = 0;
   private probeRttMin = Number.POSITIVE_INFINITY;
   private probeRttEnd = 0;
+  private afterProbeRtt: State = "cruise";
   private stateSince = 0;
   private rtt = 0;
   private slowRounds = 0;
@@ -288,7 +289,8 @@ export class Bbr implements Congestion {
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
     if (this.slowRounds > 0 && this.roundQueued) {
       this.forgetRate(this.round.rate);
-      this.enterProbeRtt(now);
+      // Or a processor was late, the path's or one of the portals': then the rate is what it was, and soon found again.
+      this.enterProbeRtt(now, "refill");
     } else if (this.slowRounds >= SLOW_ROUNDS) {
       this.forgetRate(this.round.rate);
     }
@@ -368,10 +370,12 @@ export class Bbr implements Congestion {
   }
 
   private mayProbeRtt(now: number): void {
-    if (now - this.minRttAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now);
+    if (now - this.minRttAt > PROBE_RTT_INTERVAL) this.enterProbeRtt(now, "cruise");
   }
 
-  private enterProbeRtt(now: number): void {
+  /** `next`: what is entered when the least round trip is known. */
+  private enterProbeRtt(now: number, next: State): void {
+    this.afterProbeRtt = next;
     this.probeRttEnd = 0;
     this.probeRttMin = Number.POSITIVE_INFINITY;
     this.enter(now, "probeRtt");
@@ -386,7 +390,7 @@ export class Bbr implements Congestion {
     if (now < this.probeRttEnd || this.roundsInState < PROBE_RTT_ROUNDS) return;
     if (Number.isFinite(this.probeRttMin)) this.minRtt = this.probeRttMin;
     this.minRttAt = now;
-    this.enter(now, this.filled ? "cruise" : "startup");
+    this.enter(now, this.filled ? this.afterProbeRtt : "startup");
   }
 
   private enter(now: number, state: State): void {

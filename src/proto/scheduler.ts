@@ -203,7 +203,7 @@ export class Scheduler {
 
 /**
  * What a packet and its acknowledgement take: the least, and where the delay varies, as much as it varies; before the
- * congestion control knows how much, what the samples say (RFC 9002's rttvar is a mean deviation).
+ * congestion control knows how much, as the first samples did.
  */
 function roundTrip({ recovery }: Path): number {
   const { rtt } = recovery;
@@ -211,7 +211,7 @@ function roundTrip({ recovery }: Path): number {
 }
 
 function variationOf({ rtt, congestion }: Recovery): number {
-  return congestion.variation ?? 2 * Math.max(0, rtt.rttvar - STEADY);
+  return congestion.variation ?? Math.max(0, rtt.firstSpread - STEADY);
 }
 
 /** How much later a packet arrives that takes `path` instead of `first`. */

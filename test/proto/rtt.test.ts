@@ -37,6 +37,21 @@ test("the second sample: RFC 6298 section 2.3, alpha 1/8 and beta 1/4", () => {
   expect(rtt.min).toBe(40_000);
 });
 
+test("what the path varied by before its load is kept: the median of eight samples, less the least", () => {
+  const rtt = new Rtt();
+  expect(rtt.firstSpread).toBe(0);
+  // Three of them waited for a program that was busy.
+  for (const sample of [90, 40, 45, 80, 50, 42, 70, 44]) rtt.onSample(sample * 1000, 0);
+  expect(rtt.firstSpread).toBe(5_000);
+  for (const queue of [20_000, 90_000, 20_000]) rtt.onSample(40_000 + queue, 0);
+  expect(rtt.firstSpread).toBe(5_000);
+  // What was sampled before a much shorter round trip is worth nothing.
+  rtt.onSample(10_000, 0);
+  expect(rtt.firstSpread).toBe(0);
+  for (const sample of [16_000, 14_000, 17_000]) rtt.onSample(sample, 0);
+  expect(rtt.firstSpread).toBe(4_000);
+});
+
 test.each([
   { name: "is subtracted", sample: 60_000, delay: 10_000, latest: 50_000 },
   { name: "is subtracted down to the minimum", sample: 50_000, delay: 10_000, latest: 40_000 },

@@ -25,8 +25,8 @@ interface Plan {
   /** The smallest round-trip time, and the smoothed one if that is not the same. */
   readonly rtt?: number;
   readonly srtt?: number;
-  /** How much its samples vary. */
-  readonly rttvar?: number;
+  /** How much longer than the least its first samples were. */
+  readonly spread?: number;
   /** What the congestion control says of that. */
   readonly variation?: number | null;
   readonly rate?: number;
@@ -60,10 +60,10 @@ function makePath(id: number, plan: Plan): Path {
   );
   path.status = "up";
   const { rtt } = path.recovery;
-  rtt.sampled = true;
-  rtt.min = plan.rtt ?? RTT;
-  rtt.srtt = plan.srtt ?? rtt.min;
-  rtt.rttvar = plan.rttvar ?? 0;
+  const least = plan.rtt ?? RTT;
+  rtt.onSample(least, 0);
+  for (let i = 0; i < 2; i++) rtt.onSample(least + (plan.spread ?? 0), 0);
+  rtt.srtt = plan.srtt ?? least;
   return path;
 }
 
@@ -321,12 +321,12 @@ describe("joining", () => {
     expect(bench.carrying).toEqual([0, 1]);
   });
 
-  test("a path whose samples vary counts as slower by twice as much, until the congestion control knows better", () => {
-    const bench = (rttvar: number) => new Bench([{}, { rttvar, variation: null }]);
+  test("a path whose first samples varied counts as slower by that, until the congestion control knows better", () => {
+    const bench = (spread: number) => new Bench([{}, { spread, variation: null }]);
     // Beyond 4 ms, which are the acknowledgements' own.
-    expect(bench(7.9 * MILLISECOND).carrying).toEqual([0, 1]);
-    expect(bench(8 * MILLISECOND).carrying).toEqual([0]);
-    expect(new Bench([{}, { rttvar: 8 * MILLISECOND }]).carrying).toEqual([0, 1]);
+    expect(bench(11.9 * MILLISECOND).carrying).toEqual([0, 1]);
+    expect(bench(12 * MILLISECOND).carrying).toEqual([0]);
+    expect(new Bench([{}, { spread: 12 * MILLISECOND }]).carrying).toEqual([0, 1]);
   });
 
   test("a path without a sample is not taken for the fastest", () => {
