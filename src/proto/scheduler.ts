@@ -5,7 +5,8 @@
  *   - The fastest path of the lowest metric carries always, and so do those of its metric that are as fast: they pull when
  *     it is full. (That they wait for a load was tried: a flow that keeps its own queue short, as BBR does, got less.)
  *   - The next joins when what waits would take the carrying ones longer than this path is slower, and some more
- *     (`queueFor`): at low load nothing is reordered. A path of a higher metric joins only if it may (`spill`), by the same
+ *     (`queueFor`), and has done so for a while: at low load nothing is reordered, and flows whose queue has only just grown
+ *     do not take the longer way for a loss (their timeouts follow round trips, RFC 6298). A path of a higher metric joins only if it may (`spill`), by the same
  *     rule.
  *   - It leaves when, for a while, less is sent than the others carry without it. If it never brought more than that, it
  *     was in the way (packets that arrived early wait for those on it, and the flow's window is too small for that): then
@@ -55,6 +56,8 @@ export class Scheduler {
   private sent = 0;
   private since = 0;
   private emptied = false;
+  /** Since when the next one would be of use; Infinity: it would not. */
+  private helpedSince = Number.POSITIVE_INFINITY;
   /** Windows since the last path joined, and the most that was sent in one of them. */
   private windows = 0;
   private most = 0;
@@ -120,8 +123,13 @@ export class Scheduler {
     if (waiting === 0) this.emptied = true;
     if (now >= this.since + this.windowMicros) this.judge(now);
     const next = this.usable[this.carrying];
-    if (waiting === 0 || next === undefined || next.parking.lasts(now) || !this.helps(next, waiting))
+    if (waiting === 0 || next === undefined || next.parking.lasts(now) || !this.helps(next, waiting)) {
+      this.helpedSince = Number.POSITIVE_INFINITY;
       return false;
+    }
+    this.helpedSince = Math.min(this.helpedSince, now);
+    if (now - this.helpedSince < later(next, this.usable[0]!)) return false;
+    this.helpedSince = Number.POSITIVE_INFINITY;
     this.carrying++;
     this.carry(next);
     this.windows = 0;

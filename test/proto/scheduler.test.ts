@@ -88,6 +88,15 @@ class Bench {
     return this.scheduler.decide(this.now, waiting);
   }
 
+  /** So much waits until the next path has joined, which packets reach so much later. */
+  joins(waiting: number, later = (SLOW - RTT) / 2): void {
+    expect(this.turn(waiting)).toBe(false);
+    this.now += later - 1;
+    expect(this.turn(waiting)).toBe(false);
+    this.now += 1;
+    expect(this.turn(waiting)).toBe(true);
+  }
+
   /** For so many windows, at this rate, bytes per second; the queue is empty at times, or never. */
   send(windows: number, rate: number, emptied = true): void {
     for (const end = this.now + windows * WINDOW; this.now < end; ) {
@@ -206,7 +215,7 @@ describe("alike paths", () => {
     const bench = new Bench([{}, {}, { rtt: SLOW }]);
     // Both count for the queue with which it joins.
     expect(bench.turn(2 * SHORT)).toBe(false);
-    expect(bench.turn(2 * LONG)).toBe(true);
+    bench.joins(2 * LONG);
     bench.send(20, 0);
     expect(bench.carrying).toEqual([0, 1]);
     expect(bench.reason(0)).toBeNull();
@@ -215,7 +224,7 @@ describe("alike paths", () => {
 
   test("one that was parked carries at once when it has become alike", () => {
     const bench = new Bench([{}, { rtt: SLOW }]);
-    bench.turn(LONG);
+    bench.joins(LONG);
     bench.send(3, 0);
     expect(bench.carrying).toEqual([0]);
     expect(bench.reason(1)).toStartWith("parked for 2 s");
@@ -269,17 +278,17 @@ describe("joining", () => {
   test("nothing joins when nothing waits, not even while no rate is known", () => {
     const bench = new Bench([{ rate: 0 }, { rtt: SLOW }]);
     expect(bench.turn(0)).toBe(false);
-    expect(bench.turn(1)).toBe(true);
+    bench.joins(1);
   });
 
   test("each joins by what all those that carry need for the queue", () => {
     const bench = new Bench([{}, { rtt: SLOW, rate: 2 * RATE }, { rtt: SLOW }, { rtt: SLOW }]);
     expect(bench.turn(SHORT)).toBe(false);
-    expect(bench.turn(LONG)).toBe(true);
+    bench.joins(LONG);
     expect(bench.turn(3 * SHORT)).toBe(false);
-    expect(bench.turn(3 * LONG)).toBe(true);
+    bench.joins(3 * LONG);
     expect(bench.turn(4 * SHORT)).toBe(false);
-    expect(bench.turn(4 * LONG)).toBe(true);
+    bench.joins(4 * LONG);
     expect(bench.carrying).toEqual([0, 1, 2, 3]);
   });
 
@@ -301,7 +310,7 @@ describe("joining", () => {
       ]);
       expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted * MILLISECOND, 3);
       expect(bench.turn(queue((wanted - 0.1) * MILLISECOND))).toBe(false);
-      expect(bench.turn(queue((wanted + 0.1) * MILLISECOND))).toBe(true);
+      bench.joins(queue((wanted + 0.1) * MILLISECOND), ((rtt - 20) / 2) * MILLISECOND);
     },
   );
 
@@ -310,13 +319,27 @@ describe("joining", () => {
     bench.known(0).searching = true;
     expect(bench.turn(queue(SECOND))).toBe(false);
     bench.known(0).searching = false;
-    expect(bench.turn(queue(SECOND))).toBe(true);
+    bench.joins(queue(SECOND), ALIKE_DIFFERENCE / 2);
+  });
+
+  test("a slower path does not join before a queue has stood for as long as packets on it arrive later", () => {
+    const bench = new Bench([{}, { rtt: SLOW }]);
+    for (let i = 0; i < 5; i++) {
+      bench.turn(LONG);
+      bench.now += 9 * MILLISECOND;
+      expect(bench.turn(LONG)).toBe(false);
+      // It was shorter meanwhile.
+      expect(bench.turn(SHORT)).toBe(false);
+      bench.now += 9 * MILLISECOND;
+    }
+    bench.joins(LONG);
   });
 
   test("one after the other, each looked at anew", () => {
     const bench = new Bench([{}, { rtt: 1.9 * RTT }, { rtt: 4 * RTT }]);
     bench.known(1).searching = true;
-    expect(bench.turn(queue(SECOND))).toBe(true);
+    bench.joins(queue(SECOND), 9 * MILLISECOND);
+    bench.now += SECOND;
     expect(bench.turn(queue(SECOND))).toBe(false);
     expect(bench.carrying).toEqual([0, 1]);
   });
@@ -344,7 +367,7 @@ describe("leaving", () => {
   /** Two paths that carry, one slower, and have for the two windows of grace. */
   function both(): Bench {
     const bench = new Bench([{}, { rtt: SLOW }]);
-    bench.turn(LONG);
+    bench.joins(LONG);
     bench.send(3, 1.9 * RATE, false);
     expect(bench.carrying).toEqual([0, 1]);
     return bench;
@@ -355,7 +378,7 @@ describe("leaving", () => {
     bench.send(1, 0.84 * RATE);
     expect(bench.carrying).toEqual([0]);
     expect(bench.reason(1)).toBeNull();
-    expect(bench.turn(LONG)).toBe(true);
+    bench.joins(LONG);
     expect(bench.carrying).toEqual([0, 1]);
   });
 
@@ -370,7 +393,7 @@ describe("leaving", () => {
 
   test("has two windows of grace", () => {
     const bench = new Bench([{}, { rtt: SLOW }]);
-    bench.turn(LONG);
+    bench.joins(LONG);
     bench.send(2, 0);
     expect(bench.carrying).toEqual([0, 1]);
     bench.send(1, 0);
@@ -379,9 +402,9 @@ describe("leaving", () => {
 
   test("each that joins has its own, and its own proof of use", () => {
     const bench = new Bench([{}, { rtt: SLOW }, { rtt: 3 * RTT }]);
-    bench.turn(LONG);
+    bench.joins(LONG);
     bench.send(4, 2.2 * RATE, false);
-    expect(bench.turn(queue(2 * 37.2 * MILLISECOND))).toBe(true);
+    bench.joins(queue(2 * 37.2 * MILLISECOND), RTT);
     bench.send(2, 0);
     expect(bench.carrying).toEqual([0, 1, 2]);
     bench.send(1, 0);
@@ -391,7 +414,7 @@ describe("leaving", () => {
 
   test("a window is at least two smoothed round trips of the slowest that carries", () => {
     const bench = new Bench([{}, { rtt: SLOW, srtt: 400 * MILLISECOND }]);
-    expect(bench.turn(queue(SECOND))).toBe(true);
+    bench.joins(queue(SECOND));
     // Three of 800 ms.
     bench.send(9, 0);
     expect(bench.carrying).toEqual([0, 1]);
@@ -401,8 +424,8 @@ describe("leaving", () => {
 
   test("the last that joined leaves first", () => {
     const bench = new Bench([{}, { rtt: SLOW }, { rtt: SLOW }]);
-    bench.turn(LONG);
-    bench.turn(2 * LONG);
+    bench.joins(LONG);
+    bench.joins(2 * LONG);
     bench.send(3, 2.9 * RATE, false);
     expect(bench.carrying).toEqual([0, 1, 2]);
     bench.send(1, 1.69 * RATE);
@@ -417,8 +440,8 @@ describe("parking", () => {
   }
 
   /** The second path joins and is of no use: leaves after three windows. */
-  function fail(bench: Bench): void {
-    expect(bench.turn(LONG)).toBe(true);
+  function fail(bench: Bench, later?: number): void {
+    bench.joins(LONG, later);
     bench.send(3, 0.84 * RATE);
     expect(bench.carrying).toEqual([0]);
   }
@@ -455,7 +478,7 @@ describe("parking", () => {
       [1.06, false],
     ] as const) {
       const bench = makeBench();
-      bench.turn(LONG);
+      bench.joins(LONG);
       bench.send(3, rate * RATE, false);
       bench.send(1, 0.5 * RATE);
       expect(bench.carrying).toEqual([0]);
@@ -469,7 +492,7 @@ describe("parking", () => {
     bench.now += 2 * SECOND;
     fail(bench);
     bench.now += 4 * SECOND;
-    bench.turn(LONG);
+    bench.joins(LONG);
     bench.send(3, 1.9 * RATE, false);
     bench.send(1, 0.5 * RATE);
     expect(bench.carrying).toEqual([0]);
@@ -486,7 +509,7 @@ describe("parking", () => {
     "a path of %d ms and metric %d beside one of 20 ms and 0, of no use: parked: %p",
     (rtt, metric, parked) => {
       const bench = new Bench([{}, { rtt: rtt * MILLISECOND, metric, spill: true }]);
-      fail(bench);
+      fail(bench, ((rtt - 20) / 2) * MILLISECOND);
       expect(bench.reason(1) !== null).toBe(parked);
     },
   );
@@ -546,7 +569,7 @@ describe("the order", () => {
 
   test("of two that carry one goes down: as many carry as before, while there are as many", () => {
     const bench = new Bench([{}, { rtt: SLOW }, { rtt: 2 * SLOW }]);
-    bench.turn(LONG);
+    bench.joins(LONG);
     expect(bench.carrying).toEqual([0, 1]);
     bench.paths[0]!.status = "down";
     bench.turn(0);
@@ -573,7 +596,7 @@ describe("metric and spill", () => {
     const bench = new Bench([{ metric: 10, spill: true }, { rtt: 4 * RTT }, { metric: 5 }, {}]);
     expect(bench.carrying).toEqual([3]);
     expect(bench.turn(queue(1 * MILLISECOND))).toBe(false);
-    expect(bench.turn(queue(60 * MILLISECOND))).toBe(true);
+    bench.joins(queue(60 * MILLISECOND), 1.5 * RTT);
     expect(bench.carrying).toEqual([1, 3]);
     expect(bench.turn(2 * queue(0.9 * MILLISECOND))).toBe(false);
     expect(bench.turn(2 * queue(1 * MILLISECOND))).toBe(true);
