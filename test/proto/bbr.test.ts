@@ -169,15 +169,18 @@ describe("a line that changes", () => {
     expect(bbr.rate / megabits(5)).toBeLessThan(1.1);
   });
 
-  test.each([1, 1.2, 1.5, 1.8, 2.1])("after a short dip the rate is soon found again, %d s after the start", (at) => {
-    const { bottleneck } = start(path(8, 20_000, { queueMicros: 200_000 }));
-    bottleneck.runFor(at * SECOND);
-    bottleneck.change({ rateBitsPerSecond: 2e6 });
-    bottleneck.runFor(300 * MILLISECOND);
-    bottleneck.change({ rateBitsPerSecond: 8e6 });
-    bottleneck.runFor(500 * MILLISECOND);
-    expect(share(bottleneck, 500 * MILLISECOND)).toBeGreaterThan(0.9);
-  });
+  test.each([1, 1.2, 1.5, 1.8, 2.1])(
+    "after a short dip the rate is soon found again, %d s after the start",
+    (at) => {
+      const { bottleneck } = start(path(8, 20_000, { queueMicros: 200_000 }));
+      bottleneck.runFor(at * SECOND);
+      bottleneck.change({ rateBitsPerSecond: 2e6 });
+      bottleneck.runFor(300 * MILLISECOND);
+      bottleneck.change({ rateBitsPerSecond: 8e6 });
+      bottleneck.runFor(500 * MILLISECOND);
+      expect(share(bottleneck, 500 * MILLISECOND)).toBeGreaterThan(0.9);
+    },
+  );
 
   test("after silence a way that is longer is no reason to begin at the bottom", () => {
     const { bottleneck } = start(path(50, 20_000));
