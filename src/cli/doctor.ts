@@ -1,9 +1,14 @@
 /** `portal doctor`: what on this machine and its ways to the remote keeps portal from working well, and what to do. */
 import { defineCommand } from "citty";
+import type { Config } from "../config/config.ts";
+import { interfacesOf } from "../config/glob.ts";
 import { gather } from "../doctor/gather.ts";
 import { countOf, judge } from "../doctor/judge/judge.ts";
 import { renderFindings } from "../doctor/judge/text.ts";
+import { HostFailure } from "../host/failure.ts";
+import { leftBehind, previewHost } from "../host/preview.ts";
 import type { StatusReport } from "../share/status.ts";
+import { listInterfaces } from "../sys/inventory.ts";
 import { ask } from "./ask.ts";
 import { EXIT, Failure } from "./exit.ts";
 import { findConfig, loadConfig } from "./load.ts";
@@ -18,7 +23,12 @@ export const doctor = defineCommand({
   run: async ({ args }) => {
     const file = findConfig(args.toml);
     const config = loadConfig(file);
-    const facts = await gather(config, await statusOf(config.controlSocket), new Date().getFullYear());
+    const status = await statusOf(config.controlSocket);
+    const start =
+      status === null
+        ? { problem: hostProblem(config), left: leftBehind(config) }
+        : { problem: null, left: 0 };
+    const facts = await gather(config, status, start, new Date().getFullYear());
     const findings = judge(facts);
     if (args.json) printLine(JSON.stringify({ file, findings, facts }, null, 2));
     else {
@@ -28,6 +38,18 @@ export const doctor = defineCommand({
     return countOf(findings, "fault") === 0 ? EXIT.ok : EXIT.failed;
   },
 });
+
+/** Why a start would fail to change this machine as [host] says; null when it would not. */
+function hostProblem(config: Config): string | null {
+  const present = listInterfaces().map(({ name }) => name);
+  try {
+    previewHost(config, config.role === "local" ? interfacesOf(config.paths, present) : []);
+    return null;
+  } catch (error) {
+    if (error instanceof HostFailure) return error.message;
+    throw error;
+  }
+}
 
 /** Null when no portal answers there. */
 async function statusOf(socket: string): Promise<StatusReport | null> {

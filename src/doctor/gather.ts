@@ -3,13 +3,22 @@ import type { Config } from "../config/config.ts";
 import type { StatusReport } from "../share/status.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
-import type { Facts } from "./judge/facts.ts";
+import { interfaceIndex } from "../sys/netlink.ts";
+import type { Facts, HostFacts } from "./judge/facts.ts";
 import { conntrackFacts, kernelFacts, listenFacts, rightsFacts } from "./machine.ts";
 import { findRemote, pathFacts, takerFacts } from "./paths.ts";
 import { measureSpeed } from "./speed.ts";
 
-/** `status`: what the portal that runs with this configuration says; null when none does. `year`: the clock's. */
-export async function gather(config: Config, status: StatusReport | null, year: number): Promise<Facts> {
+/**
+ * `status`: what the portal that runs with this configuration says; null when none does. `start`: what it would have
+ * to do with the changes of this machine. `year`: the clock's.
+ */
+export async function gather(
+  config: Config,
+  status: StatusReport | null,
+  start: Pick<HostFacts, "problem" | "left">,
+  year: number,
+): Promise<Facts> {
   const { privateKey } = config.keys;
   const crypto = createNoiseCrypto();
   const statics = { privateKey, publicKey: crypto.publicKey(privateKey) };
@@ -19,7 +28,7 @@ export async function gather(config: Config, status: StatusReport | null, year: 
   const ways =
     config.role === "local"
       ? pathFacts(await findRemote(config), { config, crypto, statics, suiteId: suite.id }, runs)
-      : { paths: [], remote: null };
+      : { paths: [], absent: [], remote: null };
   return {
     role: config.role,
     status,
@@ -28,11 +37,18 @@ export async function gather(config: Config, status: StatusReport | null, year: 
       interface: config.tunnel.interface,
       mtu: config.tunnel.mtu,
       ipv6: config.tunnel.addresses.some(({ bytes }) => bytes.length === 16),
+      taken: !runs && interfaceIndex(config.tunnel.interface) !== 0,
     },
-    host: { forwarding: config.host.forwarding, looseRpFilter: config.host.looseRpFilter },
+    host: {
+      forwarding: config.host.forwarding,
+      looseRpFilter: config.host.looseRpFilter,
+      routes: config.host.routes.length + config.host.handovers.length > 0,
+      ...start,
+    },
     kernel: kernelFacts(config.tunnel),
     rights: rightsFacts(),
     year,
+    caps: config.role === "local" && config.paths.some(({ cap }) => cap !== null),
     conntrack: conntrackFacts(),
     ...ways,
     listen: config.role === "remote" ? listenFacts(config, runs) : null,

@@ -16,7 +16,9 @@ export function kernelFacts({ offloads }: TunnelConfig): KernelFacts {
   const socket = new UdpSocket({ ipv6: false });
   const { segmentation: udpSegmentation, receivesBatches: udpReceive } = socket;
   socket.close();
-  return { release: release(), ...tunFacts(offloads), udpSegmentation, udpReceive };
+  // What an interface that is made gets; none where the kernel has no IPv6.
+  const ipv6 = readNumber("/proc/sys/net/ipv6/conf/default/disable_ipv6") === 0;
+  return { release: release(), ...tunFacts(offloads), udpSegmentation, udpReceive, ipv6 };
 }
 
 /** Makes a TUN for a moment. */

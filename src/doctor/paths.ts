@@ -1,7 +1,6 @@
 /** Finds out about a local's paths, and about what else on this machine has routes for all the world. */
-import { lookup } from "node:dns/promises";
 import type { LocalConfig } from "../config/config.ts";
-import { interfacesOf } from "../config/glob.ts";
+import { interfacesOf, isGlob, means } from "../config/glob.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import { SysError } from "../sys/errno.ts";
 import {
@@ -13,6 +12,7 @@ import {
   type Way,
   wayTo,
 } from "../sys/inventory.ts";
+import { resolveName } from "../sys/names.ts";
 import { PROTOCOL } from "../sys/routing.ts";
 import { endpointOf } from "../sys/udp.ts";
 import { formatAddress, parseAddress } from "../wire/address.ts";
@@ -20,8 +20,8 @@ import { type Asker, exchangeBy, pingBy } from "./exchange.ts";
 import type { Facts, PathFacts, RemoteFacts } from "./judge/facts.ts";
 import { readNumber } from "./machine.ts";
 
-/** Milliseconds for a name server. */
-const LOOKUP_PATIENCE = 5_000;
+/** Milliseconds for name servers: longer than those in reach of a path are asked. */
+const LOOKUP_PATIENCE = 7_000;
 
 /** Half of the Internet: what VPNs put over a default route they leave alone. */
 const HALF = 1;
@@ -34,15 +34,21 @@ interface Found {
   readonly addresses: readonly Uint8Array[];
 }
 
-export async function findRemote({ remote: { host, port } }: LocalConfig): Promise<Found> {
+/** As the portal that runs finds it. */
+export async function findRemote({ remote: { host, port }, paths }: LocalConfig): Promise<Found> {
+  const literal = parseAddress(host);
+  if (literal !== null) return foundAt(host, port, [literal]);
+  const present = listInterfaces().map(({ name }) => name);
   const late = new Promise<never>((_, reject) => {
     setTimeout(() => reject(new Error("no name server answers")), LOOKUP_PATIENCE).unref();
   });
   try {
-    const found = await Promise.race([lookup(host, { all: true }), late]);
-    const addresses = found.flatMap(({ address }) => parseAddress(address) ?? []);
-    const texts = [...new Set(addresses.map(formatAddress))];
-    return { remote: { host, port, addresses: texts, problem: null, ipv6: false }, addresses };
+    const found = await Promise.race([resolveName(host, interfacesOf(paths, present)), late]);
+    return foundAt(
+      host,
+      port,
+      found.map(parseAddress).filter((address) => address !== null),
+    );
   } catch (error) {
     const { message, code = message } = error as Error & { code?: string };
     const problem = code === "ENOTFOUND" || code === "DNS_ENOTFOUND" ? "no name server knows it" : code;
@@ -50,14 +56,27 @@ export async function findRemote({ remote: { host, port } }: LocalConfig): Promi
   }
 }
 
+function foundAt(host: string, port: number, addresses: readonly Uint8Array[]): Found {
+  const texts = [...new Set(addresses.map(formatAddress))];
+  return { remote: { host, port, addresses: texts, problem: null, ipv6: false }, addresses };
+}
+
 /** What is known of the paths, and of the remote by them. `runs`: the portal that runs is asked for its answers instead. */
-export function pathFacts(found: Found, asker: Asker, runs: boolean): Pick<Facts, "paths" | "remote"> {
+export function pathFacts(
+  found: Found,
+  asker: Asker,
+  runs: boolean,
+): Pick<Facts, "paths" | "absent" | "remote"> {
   const { config } = asker;
   const interfaces = listInterfaces();
   const names = interfacesOf(
     config.paths,
     interfaces.map(({ name }) => name),
   );
+  const patterns = config.paths.filter((entry) => isGlob(entry.interface));
+  const absent = patterns
+    .filter((entry) => !names.some((name) => means(entry, name)))
+    .map((entry) => entry.interface);
   const devices = names.map((wanted) => interfaces.find(({ name }) => name === wanted) ?? null);
   const target = targetOf(found.addresses, devices);
   const remote = { ...found.remote, ipv6: target?.length === 16 };
@@ -77,8 +96,8 @@ export function pathFacts(found: Found, asker: Asker, runs: boolean): Pick<Facts
       ping: null,
     };
   });
-  if (target === null) return { paths: bare, remote };
-  return { paths: tryPaths(bare, endpointOf(target, remote.port), asker, runs), remote };
+  if (target === null) return { paths: bare, absent, remote };
+  return { paths: tryPaths(bare, endpointOf(target, remote.port), asker, runs), absent, remote };
 }
 
 /** Tries those that could carry anything. */
@@ -130,12 +149,14 @@ function rpFilterOf(name: string): PathFacts["rpFilter"] {
 }
 
 /** Who else has routes for half of the Internet or more, and policy rules that are neither the kernel's own nor portal's. */
-export function takerFacts(): Pick<Facts, "takers" | "rules"> {
+export function takerFacts(): Pick<Facts, "takers" | "rules" | "policyRouting"> {
   const interfaces = listInterfaces();
   const families = [false, true];
   const routes = families.flatMap((ipv6) => orNone(() => listRoutes(ipv6)));
   const rules = families.flatMap((ipv6) => orNone(() => listRules(ipv6)));
   return {
+    // Where there is any, there are the kernel's own.
+    policyRouting: rules.length > 0,
     takers: routes
       .filter((route) => route.prefixLength <= HALF && route.index > 0)
       .flatMap((route) => {

@@ -1,9 +1,16 @@
 /** What a start would change on this machine, or a running portal has changed, as `portal check` shows it. */
 import type { Config } from "../config/config.ts";
-import { type Change, commandsOf } from "./change.ts";
+import { type Change, commandsOf, keyOf } from "./change.ts";
 import { alone, isOwned, journalPath, readJournal } from "./journal.ts";
 import { thisMachine } from "./machine.ts";
 import { planOf } from "./plan.ts";
+
+/** How many changes a portal with this control socket left that was killed. */
+export function leftBehind({ controlSocket }: Config): number {
+  const journal = journalPath(controlSocket);
+  const left = readJournal(journal);
+  return left.length > 0 && !alone(journal, () => isOwned(journal)) ? new Set(left.map(keyOf)).size : 0;
+}
 
 /** Lines without indentation are for people, those below for a shell. Throws HostFailure where a start would. */
 export function previewHost(config: Config, paths: readonly string[]): string[] {

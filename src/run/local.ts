@@ -2,13 +2,13 @@
 import type { LocalConfig } from "../config/config.ts";
 import type { InterfaceNews } from "../share/io.ts";
 import type { Interfaces } from "../sys/interfaces.ts";
+import { resolveName } from "../sys/names.ts";
 import type { UdpSocket } from "../sys/udp.ts";
 import type { Caps } from "./caps.ts";
 import type { Engine } from "./engine.ts";
 import { StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import type { Sockets } from "./loop.ts";
-import { resolveName } from "./names.ts";
 import { openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
 import { PathManager } from "./pathmanager.ts";
 import { Resolver } from "./resolver.ts";

@@ -18,11 +18,19 @@ export function pathFacts(name: string, over: Partial<PathFacts> = {}): PathFact
 const COMMON: Omit<Facts, "role" | "paths" | "remote" | "listen"> = {
   status: null,
   ownPublicKey: "OWN PUBLIC KEY",
-  tunnel: { interface: "portal0", mtu: 1420, ipv6: true },
-  host: { forwarding: false, looseRpFilter: false },
-  kernel: { release: "6.1.0-rpi7", tun: "ok", tunOffloads: true, udpSegmentation: true, udpReceive: true },
+  tunnel: { interface: "portal0", mtu: 1420, ipv6: true, taken: false },
+  host: { forwarding: false, looseRpFilter: false, routes: true, problem: null, left: 0 },
+  kernel: {
+    release: "6.1.0-rpi7",
+    tun: "ok",
+    tunOffloads: true,
+    udpSegmentation: true,
+    udpReceive: true,
+    ipv6: true,
+  },
   rights: { netAdmin: true, netRaw: true, netBindService: true, unprivilegedPort: 1024 },
   year: 2026,
+  caps: false,
   conntrack: { count: 120, limit: 65_536 },
   speed: {
     suite: "aes-256-gcm",
@@ -33,7 +41,9 @@ const COMMON: Omit<Facts, "role" | "paths" | "remote" | "listen"> = {
     ringMicros: 0.4,
     kernelMicros: 0.3,
   },
+  absent: [],
   takers: [{ interface: "eth0", kind: null, table: 254 }],
+  policyRouting: true,
   rules: [],
 };
 

@@ -38,7 +38,7 @@ interface Row {
   readonly advice: string;
 }
 
-const { kernel, rights, speed, tunnel } = localFacts();
+const { kernel, rights, speed, tunnel, host } = localFacts();
 
 const MACHINE: Row[] = [
   {
@@ -122,6 +122,72 @@ const MACHINE: Row[] = [
     advice: "privacy = false",
   },
   {
+    name: "no IPv6 for the tunnel",
+    over: { kernel: { ...kernel, ipv6: false } },
+    level: "fault",
+    subject: "kernel",
+    message: "IPv6 is off or missing",
+    advice: "sysctl -w net.ipv6.conf.default.disable_ipv6=0",
+  },
+  {
+    name: "no policy routing",
+    over: { policyRouting: false },
+    level: "fault",
+    subject: "kernel",
+    message: "no policy routing",
+    advice: "take routes out of [host]",
+  },
+  {
+    name: "the tunnel's name taken",
+    over: { tunnel: { ...tunnel, taken: true } },
+    level: "fault",
+    subject: "interface",
+    message: "there is an interface portal0 already",
+    advice: "ip -details link show portal0",
+  },
+  {
+    name: "what a start could not change",
+    over: {
+      host: { ...host, problem: "neither nft nor iptables on this machine: install nftables, or: not" },
+    },
+    level: "fault",
+    subject: "[host]",
+    message: "neither nft nor iptables on this machine",
+    advice: "install nftables, or: not",
+  },
+  {
+    name: "what a killed portal left",
+    over: { host: { ...host, left: 7 } },
+    level: "warning",
+    subject: "[host]",
+    message: "a portal that was killed left 7 changes",
+    advice: "start portal, which undoes them first",
+  },
+  {
+    name: "data caps and a clock that was never set",
+    over: { caps: true, year: 1970 },
+    level: "warning",
+    subject: "clock",
+    message: "no month or day of theirs ends",
+    advice: "timedatectl set-ntp true",
+  },
+  {
+    name: "a pattern without any interface",
+    over: { absent: ["wwan*"] },
+    level: "warning",
+    subject: "path wwan*",
+    message: "no interface has such a name now",
+    advice: "ip link",
+  },
+  {
+    name: "nothing but a pattern without any interface",
+    over: { absent: ["wwan*"], paths: [] },
+    level: "fault",
+    subject: "path wwan*",
+    message: "there is no other path",
+    advice: "ip link",
+  },
+  {
     name: "a VPN",
     over: { takers: [{ interface: "wg0", kind: "wireguard", table: 51820 }] },
     level: "warning",
@@ -149,6 +215,11 @@ test.each([
   ],
   ["a clock that was never set", { year: 1970 }],
   ["no conntrack", { conntrack: null }],
+  [
+    "no IPv6 where the tunnel has none",
+    { kernel: { ...kernel, ipv6: false }, tunnel: { ...tunnel, ipv6: false } },
+  ],
+  ["no policy routing where none is needed", { policyRouting: false, host: { ...host, routes: false } }],
   ["the tunnel's own routes", { takers: [{ interface: "portal0", kind: "tun", table: 254 }] }],
   ["policy rules", { rules: [{ priority: 5270, table: 52 }] }],
   ["an unknown speed of the kernel", { speed: { ...speed, kernelMicros: null } }],
@@ -347,7 +418,7 @@ test("a filter that drops answers is the one reason why there are none", () => {
 test("a strict filter that portal loosens is told of, no fault, and why nothing comes back for now", () => {
   const blind = pathFacts("wwan0", { rpFilter: { all: 1, own: 0 }, exchange: silent });
   const paths = [pathFacts("eth0", { preferred: true }), blind];
-  const host = { forwarding: false, looseRpFilter: true };
+  const host = { ...localFacts().host, looseRpFilter: true };
   expect(wrong(localFacts({ paths, host }))).toEqual([]);
   const told = judge(localFacts({ paths, host })).find(({ subject }) => subject === "path wwan0")!;
   expect(told.message).toBe(
@@ -489,7 +560,7 @@ test("without IPv6 in the tunnel its forwarding does not matter", () => {
 test("forwarding that portal turns on is told of, and a fault of one that runs without it", () => {
   const facts = {
     listen: { ...listen, forwardsIpv4: false },
-    host: { forwarding: true, looseRpFilter: true },
+    host: { ...localFacts().host, forwarding: true, looseRpFilter: true },
   };
   expect(wrong(remoteFacts(facts))).toEqual([]);
   const told = judge(remoteFacts(facts)).find(({ subject }) => subject === "forwarding")!;

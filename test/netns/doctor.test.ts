@@ -8,9 +8,11 @@ import type { Side } from "../../src/lab/portals.ts";
 import { selfCommand } from "../../src/lab/self.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import { keyText } from "../config/source.ts";
+import { options, untouched, wayOf } from "./hosting.ts";
+import { startNameServer, useNameServer } from "./nameserver.ts";
 import { scenario } from "./scenario.ts";
 import { sessionOf, tomlFile } from "./single.ts";
-import { Flow } from "./traffic.ts";
+import { Flow, SOON } from "./traffic.ts";
 
 const paths: PathOptions[] = [{ plain: true }, { delayMs: 5 }];
 
@@ -71,7 +73,7 @@ scenario(
     const apart = await examine(
       lab,
       "local",
-      changed("apart", (text) => text),
+      changed("apart", (text) => text.replace('"portal0"', '"portal1"')),
     );
     expect(apart.findings.filter(({ level }) => level !== "ok")).toEqual([]);
     const [plain, delayed] = apart.facts.paths.map(({ exchange }) => exchange!);
@@ -186,5 +188,51 @@ scenario(
       (name) => `fault path ${name}: the remote machine says that nothing listens at its port 51900`,
     );
     expect((await wrong(lab)).slice(0, 2)).toEqual(nobody);
+  },
+);
+
+/** Somewhere on the Internet: only default routes lead there. */
+const NAME_SERVER = "198.51.100.53";
+
+scenario(
+  import.meta.path,
+  "the doctor finds the remote's name by a path while nothing else leaves the machine",
+  { paths: [{ plain: true }, { plain: true }] },
+  async (lab) => {
+    await untouched(lab);
+    await lab.ip("remote", [`addr add ${NAME_SERVER}/32 dev lo`]);
+    useNameServer(NAME_SERVER);
+    const server = await startNameServer(lab, ADDRESSES.remoteEndpoint[4], "remote", NAME_SERVER);
+    const wanted = options({});
+    const local = { ...wanted.toml!.local, remote: { endpoint: "portal.example.org:51900" } };
+    const portals = await lab.startPortals({ ...wanted, toml: { ...wanted.toml, local } });
+    expect(await wrong(lab)).toEqual([]);
+
+    // Its questions go into the tunnel, which leads nowhere now.
+    await portals.remote.stop();
+    await lab.waitFor(
+      "the session to end",
+      SOON,
+      async () => (await sessionOf(lab, "local"))?.status !== "up",
+    );
+    expect(await wayOf(lab, NAME_SERVER)).toBe("portal0");
+    expect((await examine(lab, "local")).facts.remote!.addresses).toEqual([ADDRESSES.remoteEndpoint[4]]);
+
+    // What a killed portal leaves keeps everything from going past the tunnel.
+    await portals.local.stop("SIGKILL");
+    expect(await wayOf(lab, NAME_SERVER)).toBe("unreachable");
+    await lab.exec("local", [
+      "sh",
+      "-c",
+      "for i in all path0 path1; do echo 0 >/proc/sys/net/ipv4/conf/$i/rp_filter; done",
+    ]);
+    const nobody = ["path0", "path1"].map(
+      (name) => `fault path ${name}: the remote machine says that nothing listens at its port 51900`,
+    );
+    const [left, ...rest] = await wrong(lab);
+    expect(left).toMatch(/^warning \[host\]: a portal that was killed left \d+ changes on this machine/);
+    expect(rest).toEqual(nobody);
+    server.send("none");
+    expect((await wrong(lab))[1]).toStartWith("fault remote: portal.example.org has no address: ");
   },
 );

@@ -2,7 +2,7 @@
  * A name server that gives every name one IPv4 address. Lines on standard input: the address from now on, or "none", when
  * it answers nothing.
  *
- *     bun test/netns/naming.ts ADDRESS
+ *     bun test/netns/naming.ts ADDRESS [AT]      answers at the address AT, or at all
  */
 import { createSocket } from "node:dgram";
 import { createInterface } from "node:readline";
@@ -28,7 +28,7 @@ socket.on("message", (question, client) => {
   answer.set([0xc0, HEADER_BYTES, 0, TYPE_A, 0, 1, 0, 0, 0, 0, 0, 4, ...address.split(".").map(Number)], at);
   socket.send(type === TYPE_A ? answer : answer.subarray(0, at), client.port, client.address);
 });
-socket.bind(53, () => say({ listening: true }));
+socket.bind(53, process.argv[3], () => say({ listening: true }));
 
 for await (const line of createInterface({ input: process.stdin })) address = line;
 process.exit();

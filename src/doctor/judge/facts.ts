@@ -10,6 +10,8 @@ export interface KernelFacts {
   readonly tunOffloads: boolean | null;
   readonly udpSegmentation: boolean;
   readonly udpReceive: boolean;
+  /** The tunnel's interface can have IPv6 addresses. */
+  readonly ipv6: boolean;
 }
 
 /** What this process may do. */
@@ -101,24 +103,48 @@ export interface ListenFacts {
   readonly forwardsIpv6: boolean;
 }
 
+export interface TunnelFacts {
+  readonly interface: string;
+  readonly mtu: number;
+  readonly ipv6: boolean;
+  /** Some interface has that name already, though no portal runs with this configuration. */
+  readonly taken: boolean;
+}
+
+/** What portal sets on the machine while it runs. */
+export interface HostFacts {
+  readonly forwarding: boolean;
+  readonly looseRpFilter: boolean;
+  /** It needs policy rules. */
+  readonly routes: boolean;
+  /** Why a start would fail to make its changes: "what is wrong: what to do"; null when it would not. */
+  readonly problem: string | null;
+  /** Changes that a portal made which was killed, and that still hold. */
+  readonly left: number;
+}
+
 export interface Facts {
   readonly role: "local" | "remote";
   /** What the portal that runs with this configuration says; null when none does. */
   readonly status: StatusReport | null;
   readonly ownPublicKey: string;
-  readonly tunnel: { readonly interface: string; readonly mtu: number; readonly ipv6: boolean };
-  /** What portal sets on the machine while it runs. */
-  readonly host: { readonly forwarding: boolean; readonly looseRpFilter: boolean };
+  readonly tunnel: TunnelFacts;
+  readonly host: HostFacts;
   readonly kernel: KernelFacts;
   readonly rights: RightsFacts;
   /** The year that this machine's clock shows. */
   readonly year: number;
+  /** Some path has a data cap. */
+  readonly caps: boolean;
   readonly conntrack: { readonly count: number; readonly limit: number } | null;
   readonly speed: SpeedFacts;
   readonly paths: readonly PathFacts[];
+  /** Patterns of [[path]] that mean no interface now. */
+  readonly absent: readonly string[];
   readonly remote: RemoteFacts | null;
   readonly listen: ListenFacts | null;
   readonly takers: readonly TakerFacts[];
+  readonly policyRouting: boolean;
   /** Policy rules besides the kernel's own three and portal's. */
   readonly rules: readonly { readonly priority: number; readonly table: number }[];
 }

@@ -3,7 +3,7 @@ import type { Facts } from "./facts.ts";
 import type { Finding, Level } from "./finding.ts";
 import { judgeMachine } from "./machine.ts";
 import { judgeListen, judgeOthers, judgeRemote } from "./network.ts";
-import { judgePath } from "./path.ts";
+import { judgeAbsent, judgePath } from "./path.ts";
 
 export function judge(facts: Facts): Finding[] {
   return [
@@ -11,6 +11,7 @@ export function judge(facts: Facts): Finding[] {
     ...judgeListen(facts),
     ...judgeRemote(facts),
     ...facts.paths.flatMap((path) => judgePath(facts, path)),
+    ...judgeAbsent(facts),
     ...judgeOthers(facts),
     ...judgeSessions(facts),
   ];

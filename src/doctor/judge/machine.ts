@@ -6,13 +6,14 @@ export function judgeMachine(facts: Facts): Finding[] {
   return [
     ...judgeKernel(facts),
     ...judgeRights(facts),
+    ...judgeStart(facts),
     judgeClock(facts),
     ...judgeConntrack(facts),
     ...judgeSpeed(facts),
   ];
 }
 
-function judgeKernel({ kernel, status }: Facts): Finding[] {
+function judgeKernel({ kernel, status, tunnel, host, policyRouting }: Facts): Finding[] {
   const subject = "kernel";
   const findings: Finding[] = [];
   if (kernel.tun === "missing" && status === null) {
@@ -39,6 +40,15 @@ function judgeKernel({ kernel, status }: Facts): Finding[] {
     findings.push(
       warning(subject, message, "portal works without, several times slower: a newer kernel has them"),
     );
+  }
+  if (tunnel.ipv6 && !kernel.ipv6 && status === null) {
+    const advice =
+      "run: sysctl -w net.ipv6.conf.default.disable_ipv6=0; or take the IPv6 address out of [tunnel] addresses, on both portals";
+    findings.push(fault(subject, "IPv6 is off or missing, and [tunnel] addresses has one of its", advice));
+  }
+  if (host.routes && !policyRouting) {
+    const advice = "take routes out of [host], or use a kernel with CONFIG_IP_MULTIPLE_TABLES";
+    findings.push(fault(subject, "it has no policy routing, which routes in [host] needs", advice));
   }
   if (findings.length > 0) return findings;
   const tried = offloads === null ? "" : "TUN with offloads, ";
@@ -74,11 +84,41 @@ function isOlder(release: string, [major, minor]: readonly [number, number]): bo
   return Number(first) < major || (Number(first) === major && Number(second) < minor);
 }
 
+/** What else would end a start. */
+function judgeStart({ tunnel, host }: Facts): Finding[] {
+  const findings: Finding[] = [];
+  if (tunnel.taken) {
+    const message = `there is an interface ${tunnel.interface} already`;
+    const advice = `see what it is: ip -details link show ${tunnel.interface}; stop what made it, or choose another [tunnel] interface`;
+    findings.push(fault("interface", message, advice));
+  }
+  if (host.problem !== null) {
+    const [what, ...advice] = host.problem.split(": ");
+    findings.push(fault("[host]", what!, advice.join(": ")));
+  }
+  if (host.left > 0) {
+    const message = `a portal that was killed left ${host.left} changes on this machine, which keep its traffic from the Internet`;
+    findings.push(
+      warning("[host]", message, 'start portal, which undoes them first: "portal check" lists them'),
+    );
+  }
+  return findings;
+}
+
 /** No portal is older: a clock that shows less was never set. */
 const YEAR_LEAST = 2025;
 
-function judgeClock({ year }: Facts): Finding {
-  if (year >= YEAR_LEAST) return ok("clock", "nothing depends on it");
+function judgeClock({ year, caps }: Facts): Finding {
+  if (year >= YEAR_LEAST) {
+    return ok(
+      "clock",
+      caps ? "set; only the data caps' months and days depend on it" : "nothing depends on it",
+    );
+  }
+  if (caps) {
+    const message = `it is not set (it shows ${year}): data caps go on counting, and no month or day of theirs ends`;
+    return warning("clock", message, "set it: timedatectl set-ntp true; or install an NTP client (chrony)");
+  }
   return ok(
     "clock",
     `it is not set (it shows ${year}), but nothing depends on it, only the times in the log`,

@@ -20,6 +20,17 @@ export function judgePath(facts: Facts, path: PathFacts): Finding[] {
   return [...filter, ...answer, ...judgeMtu(subject, facts, path)];
 }
 
+/** Patterns without an interface: no harm while there are other paths. */
+export function judgeAbsent({ absent, paths }: Facts): Finding[] {
+  return absent.map((pattern) => {
+    const advice = 'plug one in, and it is taken up; "ip link" lists the names of those that are there';
+    const message = "no interface has such a name now";
+    return paths.length === 0
+      ? fault(`path ${pattern}`, `${message}, and there is no other path`, advice)
+      : warning(`path ${pattern}`, message, advice);
+  });
+}
+
 /** What keeps the path from even sending; null when nothing does. */
 function judgeDevice(subject: string, { remote }: Facts, path: PathFacts): Finding | null {
   const { device, interface: name } = path;

@@ -3,10 +3,10 @@
  * there is a tunnel ([host] routes), by asking the system's name servers over the paths' own interfaces.
  */
 import { readFileSync } from "node:fs";
-import { nativeBlock } from "../sys/memory.ts";
-import { endpointOf, UdpSocket } from "../sys/udp.ts";
 import { formatAddress, parseAddress } from "../wire/address.ts";
 import { encodeQuestion, readAnswer, TYPE_A, TYPE_AAAA } from "../wire/dns.ts";
+import { nativeBlock } from "./memory.ts";
+import { endpointOf, UdpSocket } from "./udp.ts";
 
 /** The system, which also knows /etc/hosts, has so long before the paths are asked too. */
 const HEAD_START_MILLIS = 1_000;
