@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command in package.json needs: the npm packages of the lock file, and the tools named as arguments.
 #
-#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [libcrypto] [qemu] [arm64-libc]
+#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [dnsmasq] [busybox] [curl] [libcrypto] [qemu] [arm64-libc]
 #
 # Silent when everything is there. Changes nothing but node_modules and, as root on a Debian-like system, the set of
 # installed packages. Speaks on stderr only, so that a command's own output stays clean.
@@ -38,6 +38,9 @@ package_of() {
     sysctl) echo procps ;;
     nft) echo nftables ;;
     iptables) echo iptables ;;
+    dnsmasq) echo dnsmasq-base ;;
+    busybox) echo busybox ;;
+    curl) echo curl ;;
     libcrypto) echo libssl3 ;;
     qemu) echo qemu-user-static ;;
     arm64-libc) echo libc6-arm64-cross ;;
@@ -67,6 +70,8 @@ install_tools() {
 
 # npm's record of an installation is younger than the lock file if the lock file has not changed since.
 install_packages() {
+  # A link: somebody else's folder, which npm would empty.
+  if [ -L node_modules ]; then return; fi
   if [ node_modules/.package-lock.json -nt package-lock.json ]; then return; fi
   say "installing npm packages"
   npm ci --include=dev --include=optional --no-audit --no-fund --loglevel=error </dev/null >&2 ||

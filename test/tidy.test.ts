@@ -182,7 +182,7 @@ function foreignPaths(path: string, text: string): string[] {
 }
 
 const TOP_LEVEL =
-  /^(?:\.ci|\.gitignore|src|test|[A-Z]+\.md|LICENSE|build\.ts|portal\.toml\.example|(?:package|package-lock|tsconfig|biome)\.json|bunfig\.toml)$/;
+  /^(?:\.ci|\.gitignore|docs|src|test|[A-Z]+\.md|LICENSE|build\.ts|portal\.toml\.example|(?:package|package-lock|tsconfig|biome)\.json|bunfig\.toml)$/;
 
 /** What lies at the top: the files of the commit, or without git whatever is there but for what is made. */
 function topLevel(): string[] {
@@ -200,7 +200,7 @@ function topLevel(): string[] {
 }
 
 const sources = [...new Bun.Glob("src/**/*").scanSync(".")].sort();
-const papers = [...new Bun.Glob("*.{md,example}").scanSync({ cwd: ".", dot: true })].sort();
+const papers = [...new Bun.Glob("{,docs/}*.{md,example}").scanSync({ cwd: ".", dot: true })].sort();
 const read = (path: string) => readFileSync(path, "utf8");
 const each = (rule: (path: string, text: string) => string[], paths: readonly string[]) =>
   paths.flatMap((path) => rule(path, read(path)));

@@ -2,7 +2,7 @@
  * The command line: finds the command, checks its arguments, runs it by citty and turns what went wrong into one line on
  * standard error and an exit code (cli/exit.ts).
  */
-import { type CommandDef, defineCommand, renderUsage, runCommand } from "citty";
+import { type CommandDef, defineCommand, parseArgs, renderUsage, runCommand } from "citty";
 import pkg from "../../package.json";
 import { nearest } from "../config/nearest.ts";
 import { StartFailure } from "../run/failure.ts";
@@ -93,7 +93,8 @@ async function dispatch(args: readonly string[]): Promise<number> {
     complainLine(await rootUsage(2));
     return EXIT.usage;
   }
-  const { command, parents, rest } = await resolve(args);
+  const resolved = await resolve(args);
+  const { command, parents, rest } = resolved;
   if (asksForHelp(rest)) {
     printLine(parents.length === 0 ? await rootUsage(1) : await commandUsage(command, parents, 1));
     return EXIT.ok;
@@ -102,10 +103,19 @@ async function dispatch(args: readonly string[]): Promise<number> {
     printLine(pkg.version);
     return EXIT.ok;
   }
-  const defs = (await settled(command.args)) ?? {};
-  const rawArgs = joinArguments(rest, defs, nameOf(command, parents));
+  const rawArgs = await joined(resolved);
   const { result } = await runCommand(command, { rawArgs });
   return typeof result === "number" ? result : EXIT.ok;
+}
+
+/** Ends without a word when `portal` takes these arguments; throws what it would complain of. Runs nothing. */
+export async function accept(args: readonly string[]): Promise<void> {
+  const resolved = await resolve(args);
+  parseArgs(await joined(resolved), (await settled(resolved.command.args)) ?? {});
+}
+
+async function joined({ command, parents, rest }: Resolved): Promise<string[]> {
+  return joinArguments(rest, (await settled(command.args)) ?? {}, nameOf(command, parents));
 }
 
 interface Resolved {

@@ -1,6 +1,6 @@
-/** What a test does with somebody who types in a remote shell (chatting.ts): the client types, the server answers. */
+/** What a test does with somebody who types in a remote shell (chatting.ts): somebody types, the server answers. */
 import { join } from "node:path";
-import { ADDRESSES } from "../../src/lab/namespaces.ts";
+import { ADDRESSES, type Namespace } from "../../src/lab/namespaces.ts";
 import type { LabProcess } from "../../src/lab/process.ts";
 import type { Lab } from "../../src/lab/topology.ts";
 import { SOON } from "./traffic.ts";
@@ -29,11 +29,12 @@ export class Chat {
     });
   }
 
-  static async start(lab: Lab): Promise<Chat> {
+  /** `from`: where somebody types. */
+  static async start(lab: Lab, from: Namespace = "client"): Promise<Chat> {
     const script = [process.execPath, join(import.meta.dir, "chatting.ts")];
     const server = lab.spawn("server", [...script, "serve", PORT], "chat server");
     await server.nextLine();
-    const client = lab.spawn("client", [...script, "type", ADDRESSES.server[4], PORT], "chat client");
+    const client = lab.spawn(from, [...script, "type", ADDRESSES.server[4], PORT], "chat client");
     return new Chat(lab, server, client);
   }
 

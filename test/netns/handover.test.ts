@@ -1,14 +1,15 @@
 /** [[handover]]: a client at home has the server's own address, and the server keeps with it the tunnel and what it wants. */
 import { expect } from "bun:test";
-import type { SinkReport } from "../../src/lab/flow.ts";
-import { ADDRESSES, type Family, type Namespace } from "../../src/lab/namespaces.ts";
+import { ADDRESSES } from "../../src/lab/namespaces.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import {
+  echoes,
   expectAsBefore,
   FAMILIES,
   hideNft,
   machinesOf,
   options,
+  reach,
   untouched,
   useIptables,
   wayOf,
@@ -28,25 +29,6 @@ const GATEWAY = { 4: "10.10.0.1", 6: "fd10::1" } as const;
 
 function handovers(more: object) {
   return FAMILIES.map((family) => ({ address: PUBLIC[family], inside: INSIDE[family], ...more }));
-}
-
-/** A flow from the Internet to the public address; the bytes that came, where `to` listens. */
-async function reach(lab: Lab, to: Namespace, family: Family, port: string): Promise<number> {
-  const sink = lab.spawnOwn(to, ["sink", "--port", port]);
-  await sink.nextLine();
-  let last = null as SinkReport | null;
-  sink.onLine((line) => {
-    last = JSON.parse(line) as SinkReport;
-  });
-  lab.spawnOwn("server", ["source", "--host", PUBLIC[family], "--port", port, "--bytes", String(MEGABYTE)]);
-  await lab.waitFor(`a flow to port ${port}`, SOON, () => last?.ended === true);
-  await sink.exited;
-  return last!.intact ? last!.bytes : -1;
-}
-
-async function echoes(lab: Lab, at: Namespace, family: Family): Promise<number> {
-  const counter = family === 4 ? "IcmpInEchos" : "Icmp6InEchos";
-  return Number(/(\d+)\s+[\d.]+\s*$/.exec((await lab.exec(at, ["nstat", "-asz", counter])).stdout)![1]);
 }
 
 /** What the client's owner does; and a server with one address, by which it speaks itself. */
@@ -91,8 +73,8 @@ for (const tool of ["nft", "iptables"] as const) {
       expect(await pings(lab, family)).toBe(true);
       expect(await transfer(lab, "down", MEGABYTE, family)).toBe(MEGABYTE);
       // And reaches the client by it, but for what the server keeps.
-      expect(await reach(lab, "client", family, "80")).toBe(MEGABYTE);
-      expect(await reach(lab, "remote", family, "22")).toBe(MEGABYTE);
+      expect(await reach(lab, "client", PUBLIC[family], "80")).toBe(MEGABYTE);
+      expect(await reach(lab, "remote", PUBLIC[family], "22")).toBe(MEGABYTE);
       const heard = await echoes(lab, "client", family);
       const ping = ["ping", "-q", "-n", "-c", "3", "-i", "0.02", "-w", String(SOON), PUBLIC[family]];
       expect((await lab.exec("server", ping)).code).toBe(0);

@@ -1,12 +1,16 @@
 /** Machines as somebody has them before portal comes: they forward nothing, and answer strictly; and what changes on them. */
 import { expect } from "bun:test";
 import { join } from "node:path";
+import type { SinkReport } from "../../src/lab/flow.ts";
 import { ADDRESSES, type Family, type Namespace, pathAddress } from "../../src/lab/namespaces.ts";
 import { type PortalOptions, SIDES, type Side } from "../../src/lab/portals.ts";
 import type { TomlTable } from "../../src/lab/toml.ts";
 import type { Lab } from "../../src/lab/topology.ts";
+import { SOON } from "./traffic.ts";
 
 export const FAMILIES: readonly Family[] = [4, 6];
+
+const MEGABYTE = 1_000_000;
 
 const NAMES = join(import.meta.dir, "names.ts");
 
@@ -100,4 +104,30 @@ export async function useIptables(lab: Lab): Promise<void> {
       }
     }
   }
+}
+
+/** A flow from the Internet to a public address; the bytes that came, where `to` listens, at `listening` if that is another port. */
+export async function reach(
+  lab: Lab,
+  to: Namespace,
+  address: string,
+  port: string,
+  listening = port,
+): Promise<number> {
+  const sink = lab.spawnOwn(to, ["sink", "--port", listening]);
+  await sink.nextLine();
+  let last = null as SinkReport | null;
+  sink.onLine((line) => {
+    last = JSON.parse(line) as SinkReport;
+  });
+  lab.spawnOwn("server", ["source", "--host", address, "--port", port, "--bytes", String(MEGABYTE)]);
+  await lab.waitFor(`a flow to port ${port}`, SOON, () => last?.ended === true);
+  await sink.exited;
+  return last!.intact ? last!.bytes : -1;
+}
+
+/** Pings that a machine has heard. */
+export async function echoes(lab: Lab, at: Namespace, family: Family): Promise<number> {
+  const counter = family === 4 ? "IcmpInEchos" : "Icmp6InEchos";
+  return Number(/(\d+)\s+[\d.]+\s*$/.exec((await lab.exec(at, ["nstat", "-asz", counter])).stdout)![1]);
 }
