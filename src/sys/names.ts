@@ -2,7 +2,7 @@
  * What the remote's name means: as the system finds it, or, where the machine's traffic is kept from the Internet until
  * there is a tunnel ([host] routes), by asking the system's name servers over the paths' own interfaces.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { formatAddress, parseAddress } from "../wire/address.ts";
 import { encodeQuestion, readAnswer, TYPE_A, TYPE_AAAA } from "../wire/dns.ts";
 import { nativeBlock } from "./memory.ts";
@@ -45,9 +45,25 @@ async function byPaths(host: string, interfaces: readonly string[]): Promise<str
   return await Promise.any(questions);
 }
 
-/** As in resolv.conf(5). One on this machine is not asked by way of an interface. */
+/** Where systemd-resolved and NetworkManager write whom they ask, when /etc/resolv.conf names only them. */
+const FILES = [
+  "/etc/resolv.conf",
+  "/run/systemd/resolve/resolv.conf",
+  "/run/NetworkManager/no-stub-resolv.conf",
+];
+
+/** Of the first file that has some. One on this machine is not asked by way of an interface. */
 function nameServers(): Uint8Array[] {
-  const lines = readFileSync("/etc/resolv.conf", "utf8").split("\n");
+  for (const file of FILES) {
+    const servers = existsSync(file) ? serversIn(readFileSync(file, "utf8")) : [];
+    if (servers.length > 0) return servers;
+  }
+  return [];
+}
+
+/** As in resolv.conf(5). */
+function serversIn(text: string): Uint8Array[] {
+  const lines = text.split("\n");
   const written = lines.map((line) => /^nameserver\s+([^\s%]+)/.exec(line)?.[1] ?? "");
   const servers = written.map(parseAddress).filter((address) => address !== null);
   return servers.filter((address) => !/^(?:127\.|::1$)/.test(formatAddress(address)));

@@ -1,6 +1,6 @@
 /** `portal doctor` on real kernels: it finds what is wrong, nothing where all is well, and harms no session. */
 import { expect } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Facts } from "../../src/doctor/judge/facts.ts";
 import type { Finding } from "../../src/doctor/judge/finding.ts";
 import { ADDRESSES, endpointRoute, pathAddress } from "../../src/lab/namespaces.ts";
@@ -232,6 +232,11 @@ scenario(
     const [left, ...rest] = await wrong(lab);
     expect(left).toMatch(/^warning \[host\]: a portal that was killed left \d+ changes on this machine/);
     expect(rest).toEqual(nobody);
+    // Where /etc/resolv.conf names a program of this machine, the servers that this one asks.
+    mkdirSync("/run/systemd/resolve", { recursive: true });
+    writeFileSync("/run/systemd/resolve/resolv.conf", `nameserver ${NAME_SERVER}\n`);
+    writeFileSync("/run/resolv.conf", "nameserver 127.0.0.53\n");
+    expect((await examine(lab, "local")).facts.remote!.addresses).toEqual([ADDRESSES.remoteEndpoint[4]]);
     server.send("none");
     expect((await wrong(lab))[1]).toStartWith("fault remote: portal.example.org has no address: ");
   },
