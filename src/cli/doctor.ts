@@ -6,6 +6,7 @@ import { gather } from "../doctor/gather.ts";
 import { countOf, judge } from "../doctor/judge/judge.ts";
 import { renderFindings } from "../doctor/judge/text.ts";
 import { HostFailure } from "../host/failure.ts";
+import { obstaclesTo } from "../host/obstacles.ts";
 import { leftBehind, previewHost } from "../host/preview.ts";
 import type { StatusReport } from "../share/status.ts";
 import { listInterfaces } from "../sys/inventory.ts";
@@ -24,10 +25,12 @@ export const doctor = defineCommand({
     const file = findConfig(args.toml);
     const config = loadConfig(file);
     const status = await statusOf(config.controlSocket);
-    const start =
-      status === null
-        ? { problem: hostProblem(config), left: leftBehind(config) }
-        : { problem: null, left: 0 };
+    const { tunnel, host } = config;
+    const start = {
+      problem: status === null ? hostProblem(config) : null,
+      left: status === null ? leftBehind(config) : 0,
+      obstacles: host.forwarding ? obstaclesTo(tunnel.interface) : [],
+    };
     const facts = await gather(config, status, start, new Date().getFullYear());
     const findings = judge(facts);
     if (args.json) printLine(JSON.stringify({ file, findings, facts }, null, 2));

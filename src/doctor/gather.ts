@@ -16,7 +16,7 @@ import { measureSpeed } from "./speed.ts";
 export async function gather(
   config: Config,
   status: StatusReport | null,
-  start: Pick<HostFacts, "problem" | "left">,
+  start: Pick<HostFacts, "problem" | "left" | "obstacles">,
   year: number,
 ): Promise<Facts> {
   const { privateKey } = config.keys;

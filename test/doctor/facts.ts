@@ -19,7 +19,7 @@ const COMMON: Omit<Facts, "role" | "paths" | "remote" | "listen"> = {
   status: null,
   ownPublicKey: "OWN PUBLIC KEY",
   tunnel: { interface: "portal0", mtu: 1420, ipv6: true, taken: false },
-  host: { forwarding: false, looseRpFilter: false, routes: true, problem: null, left: 0 },
+  host: { forwarding: false, looseRpFilter: false, routes: true, problem: null, obstacles: [], left: 0 },
   kernel: {
     release: "6.1.0-rpi7",
     tun: "ok",

@@ -156,6 +156,14 @@ const MACHINE: Row[] = [
     advice: "install nftables, or: not",
   },
   {
+    name: "a firewall that forwards nothing",
+    over: { host: { ...host, obstacles: ["table ip filter, chain FORWARD"] } },
+    level: "warning",
+    subject: "firewall",
+    message: "table ip filter, chain FORWARD: drops what is forwarded, and no rule of its names portal0",
+    advice: "iptables -I FORWARD -i portal0 -j ACCEPT",
+  },
+  {
     name: "what a killed portal left",
     over: { host: { ...host, left: 7 } },
     level: "warning",

@@ -215,10 +215,12 @@ scenario(import.meta.path, "docs/troubleshooting.md", plain("eth0", "wwan0"), as
 
   // A server's firewall that lets nothing through: the page's commands do.
   await vps.exec("iptables -P FORWARD DROP");
+  expect((await vps.exec("portal doctor")).stdout).toContain("chain FORWARD: drops what is forwarded");
   const home = ["ping", "-c", "1", "-W", "1", ADDRESSES.server[4]];
   expect((await lab.exec("local", home)).code).toBe(1);
   await follow("docs/troubleshooting.md", { machines: { vps }, facts }, blocks);
   expect((await lab.exec("local", home)).code).toBe(0);
+  expect((await vps.exec("portal doctor")).stdout).toEndWith("\n\nall well\n");
 
   // The doctor as the page shows it.
   await pi.stop();

@@ -119,6 +119,8 @@ export interface HostFacts {
   readonly routes: boolean;
   /** Why a start would fail to make its changes: "what is wrong: what to do"; null when it would not. */
   readonly problem: string | null;
+  /** Chains of other firewalls that drop what is forwarded, and name the tunnel's interface in no rule. */
+  readonly obstacles: readonly string[];
   /** Changes that a portal made which was killed, and that still hold. */
   readonly left: number;
 }

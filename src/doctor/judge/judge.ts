@@ -2,13 +2,14 @@
 import type { Facts } from "./facts.ts";
 import type { Finding, Level } from "./finding.ts";
 import { judgeMachine } from "./machine.ts";
-import { judgeListen, judgeOthers, judgeRemote } from "./network.ts";
+import { judgeListen, judgeObstacles, judgeOthers, judgeRemote } from "./network.ts";
 import { judgeAbsent, judgePath } from "./path.ts";
 
 export function judge(facts: Facts): Finding[] {
   return [
     ...judgeMachine(facts),
     ...judgeListen(facts),
+    ...judgeObstacles(facts),
     ...judgeRemote(facts),
     ...facts.paths.flatMap((path) => judgePath(facts, path)),
     ...judgeAbsent(facts),
