@@ -26,9 +26,11 @@ export const doctor = defineCommand({
     const config = loadConfig(file);
     const status = await statusOf(config.controlSocket);
     const { tunnel, host } = config;
+    const problem = status === null ? hostProblem(config) : null;
     const start = {
-      problem: status === null ? hostProblem(config) : null,
-      left: status === null ? leftBehind(config) : 0,
+      problem,
+      // Where a start could not even look there is nothing to count.
+      left: status === null && problem === null ? leftBehind(config) : 0,
       obstacles: host.forwarding ? obstaclesTo(tunnel.interface) : [],
     };
     const facts = await gather(config, status, start, new Date().getFullYear());

@@ -160,7 +160,7 @@ const MACHINE: Row[] = [
     over: { host: { ...host, obstacles: ["table ip filter, chain FORWARD"] } },
     level: "warning",
     subject: "firewall",
-    message: "table ip filter, chain FORWARD: drops what is forwarded, and no rule of its names portal0",
+    message: "table ip filter, chain FORWARD: drops what is forwarded, and none of its rules names portal0",
     advice: "iptables -I FORWARD -i portal0 -j ACCEPT",
   },
   {

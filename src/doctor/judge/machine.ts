@@ -44,7 +44,7 @@ function judgeKernel({ kernel, status, tunnel, host, policyRouting }: Facts): Fi
   if (tunnel.ipv6 && !kernel.ipv6 && status === null) {
     const advice =
       "run: sysctl -w net.ipv6.conf.default.disable_ipv6=0; or take the IPv6 address out of [tunnel] addresses, on both portals";
-    findings.push(fault(subject, "IPv6 is off or missing, and [tunnel] addresses has one of its", advice));
+    findings.push(fault(subject, "IPv6 is off or missing, and [tunnel] addresses has an IPv6 one", advice));
   }
   if (host.routes && !policyRouting) {
     const advice = "take routes out of [host], or use a kernel with CONFIG_IP_MULTIPLE_TABLES";

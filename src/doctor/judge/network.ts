@@ -84,7 +84,7 @@ export function judgeListen({ listen, status, tunnel, host }: Facts): Finding[] 
 export function judgeObstacles({ host, tunnel }: Facts): Finding[] {
   const name = tunnel.interface;
   return host.obstacles.map((place) => {
-    const message = `${place}: drops what is forwarded, and no rule of its names ${name}`;
+    const message = `${place}: drops what is forwarded, and none of its rules names ${name}`;
     const advice = `run: iptables -I FORWARD -i ${name} -j ACCEPT; and the same with -o (with Docker into DOCKER-USER; with ufw: ufw route allow in on ${name})`;
     return warning("firewall", message, advice);
   });
