@@ -32,8 +32,9 @@ export class Reception {
   private pendingSince = 0;
   private urgent = false;
   private lastAckAt = 0;
-  /** Packet numbers below this are received or given up. */
+  /** Packet numbers below this are received or given up; of those from `wholeFrom` on none was given up. */
   private settled = 0;
+  private wholeFrom = 0;
   /** Highest packet number there was when the present hole at `settled` was first seen, and when. */
   private holeSince = -1;
   private holeTop = -1;
@@ -93,7 +94,7 @@ export class Reception {
       while (at <= this.holeTop && !this.window.has(at)) at++;
       if (at > first) this.addNack(first, at - first);
     }
-    this.settled = Math.max(this.settled, this.holeTop + 1);
+    this.skipTo(Math.max(this.settled, this.holeTop + 1));
     this.holeSince = -1;
     this.settle(now);
     this.hurry(now);
@@ -106,7 +107,7 @@ export class Reception {
     const lowest = this.window.lowest;
     view.setUint32(offset, largest >>> 0);
     view.setUint16(offset + 4, Math.min(Math.floor((now - this.largestAt) / ACK_DELAY_UNIT), MAX_FIELD));
-    let at = this.window.down(largest - 1, false);
+    let at = this.missingBelow(largest - 1);
     view.setUint16(offset + 8, Math.min(largest - 1 - at, MAX_FIELD));
     let end = offset + ACK_HEADER_BYTES;
     const limit = offset + room - ACK_RANGE_BYTES;
@@ -115,7 +116,7 @@ export class Reception {
       const gapTop = at;
       const top = this.window.down(at, true);
       if (top < lowest) break;
-      at = this.window.down(top, false);
+      at = this.missingBelow(top);
       view.setUint16(end, gapTop - top);
       view.setUint16(end + 2, top - at);
       end += ACK_RANGE_BYTES;
@@ -140,7 +141,7 @@ export class Reception {
 
   /** Advances over what has been received, and notes the hole in front of it, if any. */
   private settle(now: number): void {
-    if (this.settled < this.window.lowest) this.settled = this.window.lowest;
+    if (this.settled < this.window.lowest) this.skipTo(this.window.lowest);
     while (this.window.has(this.settled)) this.settled++;
     if (this.settled > this.window.largest) {
       this.holeSince = -1;
@@ -148,6 +149,22 @@ export class Reception {
       this.holeSince = now;
       this.holeTop = this.window.largest - 1;
     }
+  }
+
+  /** Nothing below `settled` is waited for any more, whatever came of it. */
+  private skipTo(settled: number): void {
+    this.settled = settled;
+    this.wholeFrom = settled;
+  }
+
+  /**
+   * Going down from `from`, the first packet number that was not received; one below the window's lowest when there is none.
+   * What is known to be whole is passed over: of a path without loss nearly the whole window.
+   */
+  private missingBelow(from: number): number {
+    const { window } = this;
+    if (from >= this.settled || from < this.wholeFrom) return window.down(from, false);
+    return window.down(Math.max(this.wholeFrom, window.lowest) - 1, false);
   }
 
   private addNack(first: number, length: number): void {

@@ -8,6 +8,7 @@ import {
   REPLAY_WINDOW,
 } from "../../src/proto/limits.ts";
 import { Reception } from "../../src/proto/reception.ts";
+import { ReplayWindow } from "../../src/proto/replay.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { ackIsWhole } from "../../src/wire/ack.ts";
 
@@ -182,6 +183,89 @@ describe("holes given up", () => {
     const { nacked } = readAck(reception, NACK_AFTER);
     expect(nacked.length).toBe(MAX_NACKS);
     expect(nacked).toContain(99);
+  });
+});
+
+/** The ranges of an acknowledgement, as one that looks at every packet number of the window writes them. */
+function slowRanges(window: ReplayWindow): number[] {
+  const { largest, lowest } = window;
+  const has = (number: number) => number >= lowest && window.has(number);
+  let at = largest - 1;
+  while (has(at)) at--;
+  const fields = [largest - 1 - at];
+  while (fields.length <= 2 * MAX_ACK_RANGES) {
+    const gapTop = at;
+    while (at >= lowest && !has(at)) at--;
+    if (at < lowest) break;
+    const top = at;
+    while (has(at)) at--;
+    fields.push(gapTop - top, top - at);
+  }
+  return fields;
+}
+
+function rangesOf(reception: Reception, now: number): number[] {
+  reception.writeAck(now, block, 8, 512);
+  const { view, bytes } = block;
+  const further = Array.from({ length: 2 * bytes[14]! }, (_, i) => view.getUint16(18 + 2 * i));
+  return [view.getUint16(16), ...further];
+}
+
+/** How many words of the window are looked at while `body` runs. */
+function looks(body: () => void): number {
+  const { down } = ReplayWindow.prototype;
+  let count = 0;
+  ReplayWindow.prototype.down = function (from, accepted) {
+    const found = down.call(this, from, accepted);
+    count += Math.floor(Math.max(from, 0) / 32) - Math.floor(Math.max(found, 0) / 32);
+    return found;
+  };
+  try {
+    body();
+  } finally {
+    ReplayWindow.prototype.down = down;
+  }
+  return count;
+}
+
+describe("beside a look at every packet number", () => {
+  test("the ranges are the same, whatever is lost, late, given up or beyond the window", () => {
+    const step = fc.oneof(
+      { weight: 30, arbitrary: fc.constant(1) },
+      { weight: 8, arbitrary: fc.integer({ min: -40, max: 5 }) },
+      { weight: 2, arbitrary: fc.integer({ min: -REPLAY_WINDOW, max: 300 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 1, max: 2 * REPLAY_WINDOW }) },
+    );
+    const pause = fc.oneof(fc.constant(100), fc.constant(NACK_AFTER / 3));
+    const begin = fc.constantFrom(0, 5, 2 ** 32 - 40);
+    fc.assert(
+      fc.property(begin, fc.array(fc.tuple(step, pause), { maxLength: 150, size: "max" }), (first, steps) => {
+        const reception = new Reception();
+        reception.window.begin(first);
+        let now = 0;
+        for (const [move, wait] of steps) {
+          now += wait;
+          reception.onTimeout(now);
+          const number = Math.max(0, reception.window.largest + move);
+          if (reception.window.check(number) !== "fresh") continue;
+          receive(reception, now, number);
+          expect(rangesOf(reception, now)).toEqual(slowRanges(reception.window));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("without loss it does not look at what it has looked at before", () => {
+    const reception = new Reception();
+    for (let n = 0; n < 2 * REPLAY_WINDOW; n++) receive(reception, n, n);
+    expect(looks(() => rangesOf(reception, 0))).toBeLessThanOrEqual(1);
+    // A hole that was given up is looked for among what came before it only.
+    for (let n = 2 * REPLAY_WINDOW + 1; n < 2 * REPLAY_WINDOW + 4000; n++) receive(reception, 1e6, n);
+    reception.onTimeout(1e6 + NACK_AFTER);
+    expect(rangesOf(reception, 2e6)).toEqual(slowRanges(reception.window));
+    receive(reception, 2e6, 2 * REPLAY_WINDOW + 4000);
+    expect(looks(() => rangesOf(reception, 2e6))).toBeLessThan(REPLAY_WINDOW / 32 - 100);
   });
 });
 
