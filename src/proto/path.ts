@@ -234,9 +234,9 @@ export class Path {
     else if (this.status === "up") this.suspect(now, PEER_SAYS[seen], null);
   }
 
-  /** The largest packet number received on it. */
+  /** The largest packet number received on it; the first that can be, before any was, since a smaller one is of another path. */
   get heard(): number {
-    return Math.max(this.reception.window.largest, 0);
+    return Math.max(this.reception.window.largest, this.receivesFrom);
   }
 
   /** No path is up any more: one that only rests carries again. */

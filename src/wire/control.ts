@@ -11,8 +11,8 @@
  *   path status: path id (1)  seen (1)  zero (2)  heard (4)
  *               the sender has given up the path named, and why (PATH_SEEN; what is not known is as `silent`). Sent on the
  *               other paths, a few times, so that both ends leave a dead path when the first of them notices, not each
- *               after a silence of its own. `heard`: low 32 bits of the largest packet number received on that path; it
- *               dates the message. Once a later packet has been acknowledged, the path has worked since, and
+ *               after a silence of its own. `heard`: low 32 bits of the largest packet number received on that path,
+ *               or of its first when none was; it dates the message. Once a later packet has been acknowledged, the path has worked since, and
  *               the message is old. So a repeated or a slow one does no harm. Nobody says that a path is good: each end
  *               finds that out by probes of its own. Of a path whose data cap is reached (capped), the remote sends nothing
  *               more on it, no probes either, until the local does; said also on the path itself when there is no other.

@@ -234,3 +234,33 @@ test("how a path is used may change while it is over its cap, and holds when it 
   expect(world.runTo(() => controls().join() === "cubic 5,cubic 5", 2 * SECOND)).toBe(true);
   stream.stop();
 });
+
+test("a path whose id another had before is left alone too, though its cap was reached before it heard anything", () => {
+  const world = join(makeWorld([{ ...first, cap: capped() }, first]));
+  const local = world.locals[0]!;
+  world.runFor(SECOND);
+  const { ids } = sessionOf(local)!;
+  // As if all others had been used.
+  while (ids.take() >= 0);
+  local.setInterface(0, "missing");
+  expect(world.runTo(() => sessionOf(world.remote)!.order.length === 1, SECOND)).toBe(true);
+  world.runFor(3 * SECOND);
+  // What is left is enough for a few challenges; their answers are lost, and so is all that comes after it.
+  const [cap, socket] = [local.caps[0]!, local.sockets[0]!];
+  cap.allowances[0]!.used = CAP - 1600;
+  cap.attach(socket);
+  const wire = world.wires[0]!;
+  let down = 0;
+  world.tap = (each, upwards) => {
+    if (each !== wire) return;
+    if (!upwards) down++;
+    world.setLine(wire, { cut: !upwards });
+  };
+  local.setInterface(0, "up");
+  expect(world.runTo(() => pathOf(world.remote, 0) !== undefined, SECOND)).toBe(true);
+  expect(pathOf(world.remote, 0).sendsFrom).toBeGreaterThan(0);
+  reaches(world, 0, "capped", SECOND);
+  const before = down;
+  world.runFor(30 * SECOND);
+  expect(down).toBe(before);
+});
