@@ -14,6 +14,7 @@ import type { Outbound } from "./outbound.ts";
 import type { Acceptor } from "./proto/acceptor.ts";
 import type { Deliverer } from "./proto/deliverer.ts";
 import type { Dialer } from "./proto/dialer.ts";
+import { ANSWERED } from "./proto/failure.ts";
 import type { Keys } from "./proto/keys.ts";
 import { MAX_PATHS } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
@@ -202,7 +203,9 @@ export class Inbound {
   }
 
   private newPath(now: number, session: Session, pathId: number, socket: DatagramSocket): Path | null {
-    if (session.order.length >= MAX_PATHS) return null;
+    // A dead path gives way, and none for a local, which knows its own.
+    const { acceptor } = this.role;
+    if (session.order.length >= MAX_PATHS && (acceptor === null || !session.makeRoom(now))) return null;
     return this.role.addPath(now, session, pathId, socket, socket.source);
   }
 
@@ -305,7 +308,10 @@ export class Inbound {
     body: number,
   ): void {
     const { view } = block;
-    if (!path.connected) {
+    if (path.connected) {
+      // A remote that has forgotten a path, which had failed then, does not know how it is to be used.
+      if (path.status !== "joining" && path.reason !== ANSWERED) path.retell(now);
+    } else {
       // The local says how its path is to be used on the way back.
       path.metric = view.getUint16(body + 8);
       path.spill = spillOf(block.bytes[body + 11]!);

@@ -3,6 +3,9 @@ import type { InterfaceState } from "../share/io.ts";
 import type { PathSeen } from "../wire/control.ts";
 import { REPORTS } from "./limits.ts";
 
+/** Why a path is up that has joined and not failed since. */
+export const ANSWERED = "answered";
+
 export const PEER_SAYS: Readonly<Record<PathSeen, string>> = {
   silent: "the peer says: silent",
   refused: "the peer says: its kernel cannot send on it",

@@ -22,7 +22,7 @@ import { CapRest } from "./caprest.ts";
 import { Challenge } from "./challenge.ts";
 import { Comeback } from "./comeback.ts";
 import type { Company, PathSettings } from "./company.ts";
-import { FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
+import { ANSWERED, FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
 import {
   DOWN_AFTER,
   MAX_ACK_DELAY,
@@ -77,7 +77,7 @@ export class Path {
   private readonly company: Company;
   private readonly comeback = new Comeback();
   private statusSince: number;
-  private readonly silence: Silence;
+  readonly silence: Silence;
   private lastSentAt: number;
   private readonly probes = new Probes();
   /** Packet numbers from here on, once acknowledged, are answers to what was sent since it was given up. */
@@ -167,7 +167,7 @@ export class Path {
     if (rtt > 0) this.recovery.rtt.onSample(rtt, 0);
     this.silence.heardAt = now;
     if (this.status === "joining") {
-      this.become(now, "up", "answered");
+      this.become(now, "up", ANSWERED);
     } else if (this.status !== "up") {
       this.comeback.onProof(now);
       this.tryReturn(now, "answers from a new address");

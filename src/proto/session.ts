@@ -191,10 +191,28 @@ export class Session implements Company, Planned {
     }
     // Said of the path that had this id before.
     if (first <= path.receivesFrom) return path.sendsFrom;
-    this.removePath(now, path);
-    this.environment.log("info", `path ${path.name} of ${this.peer.name} removed: the peer has ended it`);
+    this.forget(now, path, "the peer has ended it");
     this.ids.end(id, path.recovery.log.next, Math.max(first, next));
     return path.recovery.log.next;
+  }
+
+  /** Lets the path that has been dead for longest give way to a new one. False: there is none. */
+  makeRoom(now: number): boolean {
+    let dead: Path | null = null;
+    for (const path of this.order) {
+      if (path.status === "up" || path.status === "capped") continue;
+      if (dead === null || path.silence.heardAt < dead.silence.heardAt) dead = path;
+    }
+    if (dead !== null) this.forget(now, dead, "it gives way to a new one");
+    return dead !== null;
+  }
+
+  /** Ends a path of the peer's. Of one that was given up that has been told, and its end is no news. */
+  private forget(now: number, path: Path, reason: string): void {
+    const { name, status } = path;
+    this.removePath(now, path);
+    const level = status === "suspect" || status === "down" ? "debug" : "info";
+    this.environment.log(level, `path ${name} of ${this.peer.name}: ${status} -> ended (${reason})`);
   }
 
   /** True when some path can carry packets. */

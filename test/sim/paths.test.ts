@@ -1,7 +1,9 @@
 /** Paths that come and go while a session runs: no packet is lost, the remote follows, ids and packet numbers never mix. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { seededRandom } from "../../src/lab/random.ts";
-import { Type } from "../../src/wire/datagram.ts";
+import { MAX_PATHS } from "../../src/proto/limits.ts";
+import type { Path } from "../../src/proto/path.ts";
+import { TYPE_MASK, Type } from "../../src/wire/datagram.ts";
 import type { Node } from "./node.ts";
 import { allUp, closeWorlds, dropped, expectAll, join, makeWorld, pings, sessionOf } from "./scenario.ts";
 import { type Datagrams, line } from "./traffic.ts";
@@ -249,6 +251,76 @@ test("what is told late of a path whose id has another one by then changes nothi
   expect(said("path 0 of local0: up -> suspect")).toBe(TIMES);
   expect(said("established")).toBe(2);
   expectNearlyAll(world, probes);
+});
+
+test("dead paths, whose end the remote never heard of, give way to new ones", () => {
+  const world = join(makeWorld([{ ...dsl, metric: 3 }, dsl]));
+  let deaf = true;
+  world.tap = (wire, _, bytes) =>
+    world.setLine(wire, { cut: deaf && (bytes[0]! & TYPE_MASK) === Type.pathEnd });
+  for (let i = 0; i < MAX_PATHS + 8; i++) {
+    const before = firstPath(world)!.id;
+    remove(world, 0);
+    add(world, 0);
+    const again = () => firstPath(world)?.id !== before && firstPath(world)?.status === "up";
+    expect(world.runTo(again, 2 * SECOND)).toBe(true);
+    const { id } = firstPath(world)!;
+    expect(world.runTo(() => sessionOf(world.remote)!.paths[id]?.status === "up", SECOND)).toBe(true);
+    expect(sessionOf(world.remote)!.order.length).toBeLessThanOrEqual(MAX_PATHS);
+  }
+  expect(sessionOf(world.remote)!.order.length).toBe(MAX_PATHS);
+  expect(dropped(world, world.remote, "unknownPath")).toBe(0);
+  // The path that stands beside them all has not suffered, and all is forgotten once the remote hears of it.
+  expect(world.log.filter((entry) => entry.includes("path1") && entry.includes("suspect"))).toEqual([]);
+  deaf = false;
+  expectSettled(world, 2, 20 * SECOND);
+  expectAll(world, pings(world, 20, { count: 20 }));
+});
+
+/** The local's path of the first interface. */
+function firstPath(world: World): Path | undefined {
+  return sessionOf(world.locals[0]!)!.order.find(({ name }) => name === "path0");
+}
+
+test("a path that gave way and lives after all is used as it was", () => {
+  const world = join(makeWorld([{ ...dsl, metric: 3, congestion: "cubic" }, dsl]));
+  const there = sessionOf(world.remote)!;
+  world.setLine(world.wires[0]!, { cut: true });
+  expect(world.runTo(() => there.paths[0]!.status === "down", 60 * SECOND)).toBe(true);
+  expect(there.makeRoom(world.now)).toBe(true);
+  expect(there.paths[0]).toBeUndefined();
+  // Neither does a path that is up.
+  expect(there.makeRoom(world.now)).toBe(false);
+  world.setLine(world.wires[0]!, { cut: false });
+  const isUsed = () => {
+    const path = there.paths[0];
+    return path?.status === "up" && path.metric === 3 && path.recovery.congestion.name === "cubic";
+  };
+  expect(world.runTo(() => isUsed() && allUp(world, world.locals[0]!), 20 * SECOND)).toBe(true);
+});
+
+test("of a path that ends the log has one line, and none more when its failure was told", () => {
+  const world = join(makeWorld([dsl, dsl]));
+  const lines = () =>
+    world.log
+      .filter((entry) => / remote (info|warn): path \d+ of local0/.test(entry))
+      .map((entry) => entry.replace(/^\S+ remote /, ""));
+  const before = lines().length;
+  remove(world, 0);
+  expectSettled(world, 1, SECOND);
+  expect(lines().slice(before)).toEqual(["info: path 0 of local0: up -> ended (the peer has ended it)"]);
+  add(world, 0);
+  expectSettled(world, 2, SECOND);
+  const since = lines().length;
+  world.locals[0]!.setInterface(0, "no carrier");
+  world.runFor(SECOND);
+  remove(world, 0);
+  expectSettled(world, 1, SECOND);
+  expect(
+    lines()
+      .slice(since)
+      .map((entry) => entry.replace(/ \(.*/, "")),
+  ).toEqual(["warn: path 2 of local0: up -> suspect"]);
 });
 
 test.each([1, 2, 3, 4, 5, 6, 7, 8])(
