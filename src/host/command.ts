@@ -43,5 +43,6 @@ export function runProgram(name: string, args: readonly string[], input = ""): O
   if (path === null) return { ok: false, output: "", complaint: `${name} is not installed` };
   const done = spawnSync(path, args, { input, encoding: "utf8", timeout: PATIENCE_MILLIS });
   const said = done.error?.message ?? (done.stderr ?? "").trim().split("\n")[0]!;
-  return { ok: done.status === 0, output: done.stdout ?? "", complaint: said };
+  const complaint = said === "" ? `${name} ended with ${done.signal ?? `code ${done.status}`}` : said;
+  return { ok: done.status === 0, output: done.stdout ?? "", complaint };
 }

@@ -27,17 +27,19 @@ export function recoverHost(config: Config, log: HostLog): void {
     if (journal === null) return;
     // The latest of each thing counts, and what was made last goes first.
     const latest = new Map(journal.left.map((change) => [keyOf(change), change]));
-    undoAll([...latest.values()].reverse(), journal, log);
-    if (latest.size > 0)
-      log.info(`undone on this machine what a killed portal had left: ${latest.size} changes`);
+    const left = undoAll([...latest.values()].reverse(), journal, log);
+    const undone = latest.size - left;
+    const changes = undone === 1 ? "change" : "changes";
+    if (undone > 0) log.info(`undone on this machine what a killed portal had left: ${undone} ${changes}`);
   });
 }
 
-/** What could not be undone stays written down, for the next start. */
-function undoAll(changes: readonly Change[], journal: Journal, log: HostLog): void {
+/** What could not be undone stays written down, for the next start, and nothing else does. How much that is. */
+function undoAll(changes: readonly Change[], journal: Journal, log: HostLog): number {
   const failed = changes.filter((change) => !undo(change, journal.path, log));
   if (failed.length === 0) journal.remove();
-  else journal.leave();
+  else journal.leave(failed.reverse());
+  return failed.length;
 }
 
 export class Host {

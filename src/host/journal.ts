@@ -16,7 +16,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -92,16 +94,25 @@ export class Journal {
     closeSync(this.fd);
   }
 
-  /** Leaves it to the next start. */
-  leave(): void {
-    closeSync(this.fd);
+  /** Leaves these, in the order of making, to the next start. Where they cannot be written, all stays as it is. */
+  leave(changes: readonly Change[]): void {
+    const fresh = `${this.path}.new`;
+    try {
+      const lines = [headerOf(), ...changes].map((line) => `${JSON.stringify(line)}\n`);
+      rmSync(fresh, { force: true });
+      writeFileSync(fresh, lines.join(""), { mode: 0o600, flag: "wx", flush: true });
+      renameSync(fresh, this.path);
+    } catch {
+      // What is undone already is undone once more then, which changes nothing.
+    } finally {
+      closeSync(this.fd);
+    }
   }
 
   private begin(): void {
-    const header: Header = { version: 1, ...thisMachine() };
     // What was torn or is of another boot goes.
     ftruncateSync(this.fd);
-    this.append(header);
+    this.append(headerOf());
   }
 
   private append(line: Header | Change): void {
@@ -198,6 +209,10 @@ function parseLine(line: string): object | null {
   } catch {
     return null;
   }
+}
+
+function headerOf(): Header {
+  return { version: 1, ...thisMachine() };
 }
 
 function thisMachine(): Omit<Header, "version"> {

@@ -1,6 +1,6 @@
 /** What portal changes on a machine, beside what others change there: other portals, the operator, an interface that comes back. */
 import { expect } from "bun:test";
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import type { Config } from "../../src/config/config.ts";
 import type { HostFailure } from "../../src/host/failure.ts";
 import { Host, recoverHost } from "../../src/host/host.ts";
@@ -182,6 +182,33 @@ machine("a journal of another boot is none of ours", () => {
   expect(previewHost(everything, PATHS)[0]).toStartWith("First, what a portal left");
   writeFileSync(path, text);
   recoverHost(everything, log);
+  expect(look()).toEqual(before);
+  expect(existsSync(path)).toBe(false);
+});
+
+machine("what cannot be undone stays written down until it can be", () => {
+  const before = look();
+  const path = "/run/portal/portal0.changes";
+  expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
+  const all = readFileSync(path, "utf8").trim().split("\n").length - 1;
+  shell('mount --bind /bin/false "$(command -v nft)"');
+  recoverHost(everything, log);
+  expect(said).toEqual([
+    expect.stringMatching(/^cannot undo "NAT of all IPv4 leaving by portal0; .*": nft ended with code 1$/),
+    `undone on this machine what a killed portal had left: ${all - 1} changes`,
+  ]);
+  const [, ...left] = readFileSync(path, "utf8").trim().split("\n");
+  expect(left.map((line) => JSON.parse(line).kind)).toEqual(["nft"]);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(readdirSync("/run/portal")).toEqual(["portal0.changes"]);
+  // A portal that starts meanwhile takes it along, and what it makes besides.
+  const host = new Host(config(LOCAL, 'routes = "default"'), PATHS, log);
+  host.undo();
+  expect(readFileSync(path, "utf8").trim().split("\n").slice(1)).toEqual(left);
+  shell('umount "$(command -v nft)"');
+  said.length = 0;
+  recoverHost(everything, log);
+  expect(said).toEqual(["undone on this machine what a killed portal had left: 1 change"]);
   expect(look()).toEqual(before);
   expect(existsSync(path)).toBe(false);
 });
