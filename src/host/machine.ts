@@ -1,6 +1,7 @@
 /** What planning asks of the machine; `thisMachine` answers from the kernel, tests from tables. */
 import { readFileSync } from "node:fs";
-import { listRules } from "../sys/inventory.ts";
+import { EAFNOSUPPORT, EOPNOTSUPP, SysError } from "../sys/errno.ts";
+import { listRules, type RuleEntry } from "../sys/inventory.ts";
 import type { SysctlChange } from "./change.ts";
 import { findProgram, runProgram } from "./command.ts";
 import { heldByAnother } from "./journal.ts";
@@ -29,7 +30,12 @@ export function thisMachine(journal: string): Machine {
   return machineWith(journal, firewall);
 }
 
-export function machineWith(journal: string, firewall: Machine["firewall"]): Machine {
+/** `rules`: the policy rules of a family. */
+export function machineWith(
+  journal: string,
+  firewall: Machine["firewall"],
+  rules: typeof listRules = listRules,
+): Machine {
   const ipv6 = settingScopes("ipv6").length > 0;
   return {
     ipv6,
@@ -38,15 +44,25 @@ export function machineWith(journal: string, firewall: Machine["firewall"]): Mac
     scopes: settingScopes,
     changedByAnother: (file) => heldByAnother(journal, file),
     taken: () => {
-      const rules = [...listRules(false), ...(ipv6 ? listRules(true) : [])];
+      const all = [...orNone(() => rules(false)), ...(ipv6 ? orNone(() => rules(true)) : [])];
       return {
-        priorities: new Set(rules.map(({ priority }) => priority)),
-        tables: new Set(rules.map(({ table }) => table)),
+        priorities: new Set(all.map(({ priority }) => priority)),
+        tables: new Set(all.map(({ table }) => table)),
       };
     },
     firewallNames: () => (firewall === "nft" ? nftTables() : iptablesNames()),
     advertised,
   };
+}
+
+/** A kernel without policy routing has no rules; where portal needs some, making them says so. */
+function orNone(list: () => RuleEntry[]): RuleEntry[] {
+  try {
+    return list();
+  } catch (error) {
+    if (error instanceof SysError && [EOPNOTSUPP, EAFNOSUPPORT].includes(error.errno)) return [];
+    throw error;
+  }
 }
 
 /** Empty, too, for a user who may not ask. */
