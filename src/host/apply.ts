@@ -1,21 +1,11 @@
 /** Makes a change and undoes it. Undoing takes away what portal made and nothing else; what is gone already is no fault. */
 import { EAFNOSUPPORT, EOPNOTSUPP, EPERM, SysError } from "../sys/errno.ts";
 import { addRoute, addRule, deleteRoute, deleteRule, isExisting } from "../sys/routing.ts";
-import {
-  type Change,
-  commandsOf,
-  type IptablesChange,
-  iptablesName,
-  makingArguments,
-  type NftChange,
-  removingArguments,
-  type SysctlChange,
-  sysctlCommand,
-} from "./change.ts";
-import { runProgram } from "./command.ts";
+import { type Change, commandsOf, type SysctlChange, sysctlCommand } from "./change.ts";
 import { HostFailure } from "./failure.ts";
 import { heldByAnother } from "./journal.ts";
 import { expectWritable, restoreSysctl, writeSysctl } from "./sysctl.ts";
+import { makeTables, removeTables } from "./tables.ts";
 
 /** What is told to the operator meanwhile. */
 export interface HostLog {
@@ -29,13 +19,12 @@ export function expectPossible(change: Change): void {
   if (change.kind === "sysctl") expectWritable(change.file, change.value);
 }
 
-/** Throws HostFailure. */
-export function make(change: Change): void {
+/** `journal`: of the portal whose change it is. Throws HostFailure. */
+export function make(change: Change, journal: string): void {
   if (change.kind === "sysctl") writeSysctl(change.file, change.value);
   else if (change.kind === "rule") enter(change, () => addRule(change.rule));
   else if (change.kind === "route") enter(change, () => addRoute(change.route));
-  else if (change.kind === "nft") makeTable(change);
-  else makeChains(change);
+  else makeTables(change, journal);
 }
 
 /** `journal`: of the portal whose change it is. Never throws. False: it could not be undone, which is told. */
@@ -44,8 +33,7 @@ export function undo(change: Change, journal: string, log: HostLog): boolean {
     if (change.kind === "sysctl") undoSysctl(change, journal, log);
     else if (change.kind === "rule") deleteRule(change.rule);
     else if (change.kind === "route") deleteRoute(change.route);
-    else if (change.kind === "nft") removeTable(change);
-    else removeChains(change);
+    else removeTables(change, journal);
     return true;
   } catch (error) {
     log.warn(`cannot undo "${change.words}": ${(error as Error).message}`);
@@ -77,40 +65,4 @@ function enter(change: Change, add: () => void): void {
     }
     throw new HostFailure(`the kernel refused ${command}: ${error.message}`);
   }
-}
-
-function makeTable({ script, table }: NftChange): void {
-  const { ok, complaint } = runProgram("nft", ["-f", "-"], script);
-  if (ok) return;
-  throw new HostFailure(
-    `nft cannot make its table ${table}: ${complaint}`,
-    complaint.includes("not permitted"),
-  );
-}
-
-function removeTable({ table }: NftChange): void {
-  // Declared first, it is there to be deleted, whatever somebody has done.
-  const { ok, complaint } = runProgram(
-    "nft",
-    ["-f", "-"],
-    `table inet ${table}\ndelete table inet ${table}\n`,
-  );
-  if (!ok) throw new HostFailure(complaint);
-}
-
-/** Made anew when there already: of a portal that has got another path. */
-function makeChains(change: IptablesChange): void {
-  const { family, chains } = change;
-  removeChains(change);
-  for (const words of makingArguments(chains)) {
-    const { ok, complaint } = runProgram(iptablesName(family), words);
-    if (ok) continue;
-    const command = [iptablesName(family), ...words].join(" ");
-    throw new HostFailure(`${command}: ${complaint}`, complaint.includes("denied"));
-  }
-}
-
-function removeChains({ family, chains }: IptablesChange): void {
-  // What is not there is complained of, which is as good as removed.
-  for (const words of removingArguments(chains)) runProgram(iptablesName(family), words);
 }

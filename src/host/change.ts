@@ -55,6 +55,10 @@ export interface IptablesChange extends Described {
 
 export type FirewallChange = NftChange | IptablesChange;
 
+export function isOfFirewall(change: Change): change is FirewallChange {
+  return change.kind === "nft" || change.kind === "iptables";
+}
+
 export type Change = SysctlChange | RuleChange | RouteChange | FirewallChange;
 
 /** The same for changes of the same thing: a later one takes the place of an earlier one. */

@@ -1,5 +1,5 @@
 /** Programs of the machine, where they are, and how they end. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
@@ -37,12 +37,59 @@ export interface Outcome {
 
 const PATIENCE_MILLIS = 20_000;
 
-/** Runs a program to its end. */
-export function runProgram(name: string, args: readonly string[], input = ""): Outcome {
+/** Runs a program to its end; `more`: of its environment. */
+export function runProgram(
+  name: string,
+  args: readonly string[],
+  input = "",
+  more: Record<string, string> = {},
+): Outcome {
   const path = findProgram(name);
-  if (path === null) return { ok: false, output: "", complaint: `${name} is not installed` };
-  const done = spawnSync(path, args, { input, encoding: "utf8", timeout: PATIENCE_MILLIS });
-  const said = done.error?.message ?? (done.stderr ?? "").trim().split("\n")[0]!;
-  const complaint = said === "" ? `${name} ended with ${done.signal ?? `code ${done.status}`}` : said;
-  return { ok: done.status === 0, output: done.stdout ?? "", complaint };
+  if (path === null) return notInstalled(name);
+  const env = { ...process.env, ...more };
+  const done = spawnSync(path, args, { input, encoding: "utf8", timeout: PATIENCE_MILLIS, env });
+  return outcomeOf(name, done.signal ?? done.status, done.stdout ?? "", done.stderr ?? "", done.error);
+}
+
+/** As `runProgram`, while others go on. */
+export async function startProgram(
+  name: string,
+  args: readonly string[],
+  input = "",
+  more: Record<string, string> = {},
+): Promise<Outcome> {
+  const path = findProgram(name);
+  if (path === null) return notInstalled(name);
+  return await new Promise((resolve) => {
+    const env = { ...process.env, ...more };
+    const child = spawn(path, args, { timeout: PATIENCE_MILLIS, env });
+    const said = { stdout: "", stderr: "" };
+    for (const which of ["stdout", "stderr"] as const) {
+      child[which].setEncoding("utf8").on("data", (text: string) => {
+        said[which] += text;
+      });
+    }
+    child.on("error", (error) => resolve(outcomeOf(name, null, "", "", error)));
+    child.on("close", (code, signal) => resolve(outcomeOf(name, signal ?? code, said.stdout, said.stderr)));
+    // It may end before it has read all.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+  });
+}
+
+function notInstalled(name: string): Outcome {
+  return { ok: false, output: "", complaint: `${name} is not installed` };
+}
+
+/** `end`: exit code or signal. */
+function outcomeOf(
+  name: string,
+  end: number | string | null,
+  output: string,
+  errors: string,
+  error?: Error,
+): Outcome {
+  const said = error?.message ?? errors.trim().split("\n")[0]!;
+  const how = typeof end === "string" ? end : `code ${end}`;
+  return { ok: end === 0, output, complaint: said === "" ? `${name} ended with ${how}` : said };
 }

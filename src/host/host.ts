@@ -5,12 +5,13 @@
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { expectPossible, type HostLog, make, undo } from "./apply.ts";
-import { type Change, keyOf, type RouteChange } from "./change.ts";
+import { type Change, type FirewallChange, isOfFirewall, keyOf, type RouteChange } from "./change.ts";
 import { findProgram } from "./command.ts";
 import { HostFailure } from "./failure.ts";
 import { alone, Journal, journalPath } from "./journal.ts";
 import { type Machine, machineWith, thisMachine } from "./machine.ts";
 import { FORWARDING, type Plan, planOf } from "./plan.ts";
+import { makeTablesBeside } from "./tables.ts";
 
 /**
  * No path up for so long, in microseconds, and routes are taken out of the tunnel (`on_down = "direct"`): every connection
@@ -55,6 +56,14 @@ export class Host {
   /** In the order of making. */
   private readonly made = new Map<string, Change>();
   private whileUp: readonly RouteChange[] = [];
+  /** The rules of the firewall that are wanted, and the change to them that is under way. */
+  private firewall: readonly FirewallChange[] = [];
+  private renewing: Promise<void> | null = null;
+  /** The start has succeeded; and the end has begun. */
+  private started = false;
+  private ended = false;
+  /** What was said of each thing that does not succeed, by its key. */
+  private readonly told = new Map<string, string>();
   /** Whether `whileUp` is made; and since when no path is up. */
   private up = false;
   private downAt: number | null = null;
@@ -71,6 +80,7 @@ export class Host {
       this.undo();
       throw error;
     }
+    this.started = true;
   }
 
   /**
@@ -80,9 +90,10 @@ export class Host {
   setPaths(paths: readonly string[]): void {
     try {
       this.change(paths);
+      this.told.delete("paths");
     } catch (error) {
       // Whatever it is, the packets of all flows are more important.
-      this.log.warn((error as Error).message);
+      this.complain("paths", (error as Error).message);
     }
   }
 
@@ -90,7 +101,7 @@ export class Host {
     const first = this.journal === null;
     this.paths = paths;
     // Another portal may hold the lock for long: it is not waited for without a reason.
-    if (!first && !this.differs()) return;
+    if (this.started && !this.differs()) return;
     alone(this.path, () => {
       const { slot, changes, whileUp } = this.plan();
       if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
@@ -101,8 +112,13 @@ export class Host {
       for (const [key, change] of this.made) {
         if (change.kind === "rule" && !wanted.has(key)) this.take(key, change);
       }
-      for (const change of changes) this.add(change);
+      this.firewall = changes.filter(isOfFirewall);
+      for (const change of changes) {
+        if (!this.started) this.add(change);
+        else if (!isOfFirewall(change)) this.tryAdd(change);
+      }
     });
+    if (this.started) this.renew();
     if (first && this.made.size > 0) {
       this.log.info(
         `changed on this machine: ${this.made.size} things ("portal check" lists them); undone at the end`,
@@ -134,16 +150,27 @@ export class Host {
     if (up) this.downAt = null;
     else this.downAt ??= now;
     const wanted = up || (this.up && now - this.downAt! < DOWN_AFTER);
+    let done = true;
+    for (const change of this.whileUp) {
+      const key = keyOf(change);
+      // What could not be made is tried again each time.
+      if (wanted) done = this.tryAdd(change) && done;
+      else if (this.made.has(key)) this.take(key, change);
+    }
     if (wanted === this.up) return;
     this.up = wanted;
-    for (const change of this.whileUp) {
-      if (wanted) this.tryAdd(change);
-      else undo(change, this.path, this.log);
-    }
-    this.log.info(wanted ? "routes lead into the tunnel" : "no path is up: routes lead past the tunnel");
+    if (done)
+      this.log.info(wanted ? "routes lead into the tunnel" : "no path is up: routes lead past the tunnel");
   }
 
-  /** Undoes everything. Never throws. */
+  /** Undoes everything, once what is under way has come to its end. */
+  async end(): Promise<void> {
+    this.ended = true;
+    await this.renewing;
+    this.undo();
+  }
+
+  /** Undoes everything; nothing may be under way. Never throws. */
   undo(): void {
     const { journal } = this;
     if (journal === null) return;
@@ -167,28 +194,33 @@ export class Host {
   }
 
   private add(change: Change): void {
-    const key = keyOf(change);
     // A setting is planned anew when it is no longer what it was made.
     if (this.isMade(change) && change.kind !== "sysctl") return;
     try {
       expectPossible(change);
       this.write(change);
-      make(change);
-      // Made anew, it is the last made.
-      this.made.delete(key);
-      this.made.set(key, change);
-      this.log.debug(change.words);
+      make(change, this.path);
+      this.onMade(change);
     } catch (error) {
       if (!(error instanceof HostFailure)) throw error;
       this.onFailure(change, error);
     }
   }
 
+  private onMade(change: Change): void {
+    const key = keyOf(change);
+    // Made anew, it is the last made.
+    this.made.delete(key);
+    this.made.set(key, change);
+    this.told.delete(key);
+    this.log.debug(change.words);
+  }
+
   private onFailure(change: Change, failure: HostFailure): void {
     // Of several rules some may be made; a rule or route that is somebody else's must stay.
     if (change.kind === "iptables") this.take(keyOf(change), change);
     if (change.kind === "sysctl" && !change.needed) {
-      this.log.warn(`${failure.message}; a path may stay "joining"`);
+      this.complain(keyOf(change), `${failure.message}; a path may stay "joining"`);
       return;
     }
     if (change.kind !== "nft" || failure.notPermitted || findProgram("iptables") === null) throw failure;
@@ -198,13 +230,45 @@ export class Host {
     for (const other of changes) if (other.kind === "iptables") this.add(other);
   }
 
-  private tryAdd(change: RouteChange): void {
+  /** Of a portal that runs: one thing that cannot be made keeps no other from being made. */
+  private tryAdd(change: Change): boolean {
     try {
-      this.write(change);
-      make(change);
+      this.add(change);
+      return this.isMade(change);
     } catch (error) {
-      this.log.warn((error as Error).message);
+      this.complain(keyOf(change), (error as Error).message);
+      return false;
     }
+  }
+
+  /** Makes the firewall's rules as they are wanted now, while packets go on: nft takes 20 ms for it, iptables 150. */
+  private renew(): void {
+    this.renewing ??= this.renewAll().finally(() => {
+      this.renewing = null;
+    });
+  }
+
+  private async renewAll(): Promise<void> {
+    const tried = new Set<Change>();
+    for (;;) {
+      const change = this.firewall.find((each) => !this.isMade(each) && !tried.has(each));
+      if (change === undefined || this.ended) return;
+      tried.add(change);
+      try {
+        this.write(change);
+        await makeTablesBeside(change, this.path);
+        this.onMade(change);
+      } catch (error) {
+        this.complain(keyOf(change), (error as Error).message);
+      }
+    }
+  }
+
+  /** Said once of each thing that does not succeed, until it has. */
+  private complain(key: string, message: string): void {
+    if (this.told.get(key) === message) return;
+    this.told.set(key, message);
+    this.log.warn(message);
   }
 
   private write(change: Change): void {

@@ -6,6 +6,7 @@ import type { SysctlChange } from "./change.ts";
 import { findProgram, runProgram } from "./command.ts";
 import { heldByAnother } from "./journal.ts";
 import { readSysctl, settingScopes } from "./sysctl.ts";
+import { askIptables } from "./tables.ts";
 
 export interface Machine {
   readonly ipv6: boolean;
@@ -50,7 +51,7 @@ export function machineWith(
         tables: new Set(all.map(({ table }) => table)),
       };
     },
-    firewallNames: () => (firewall === "nft" ? nftTables() : iptablesNames()),
+    firewallNames: () => (firewall === "nft" ? nftTables() : iptablesNames(journal)),
     advertised,
   };
 }
@@ -72,11 +73,11 @@ function nftTables(): Set<string> {
 }
 
 /** A chain `portal-in` is of the name `portal`. */
-function iptablesNames(): Set<string> {
+function iptablesNames(journal: string): Set<string> {
   const names = new Set<string>();
   for (const program of ["iptables", "ip6tables"]) {
     for (const table of ["nat", "mangle"]) {
-      const { output } = runProgram(program, ["-w", "-t", table, "-S"]);
+      const { output } = askIptables(program, ["-w", "-t", table, "-S"], journal);
       for (const match of output.matchAll(/^-N (\S+)-(?:in|out|mss)$/gm)) names.add(match[1]!);
     }
   }

@@ -12,9 +12,9 @@ export function recover(config: Config, log: Log): void {
 }
 
 /** Makes the changes; they are undone with what else is `opened`. A local's paths are told of as they come (`setPaths`). */
-export function changeHost(config: Config, log: Log, opened: { close(): void }[]): Host {
+export function changeHost(config: Config, log: Log, opened: { close(): void | Promise<void> }[]): Host {
   const host = failing(() => new Host(config, [], log));
-  opened.push({ close: () => host.undo() });
+  opened.push({ close: () => host.end() });
   return host;
 }
 

@@ -29,9 +29,12 @@ import { type LoadConfig, peerOf, Reloader } from "./reload.ts";
 import { base64, Reporter } from "./report.ts";
 import { openManager, Supervision } from "./supervision.ts";
 
+/** What is to be closed at the end, the last first. */
+type Opened = { close(): void | Promise<void> }[];
+
 /** Runs until SIGTERM or SIGINT; `load` reads the configuration again. The process's exit code: 0, or why it could not start. */
 export async function runPortal(config: Config, log: AdjustableLog, load: LoadConfig): Promise<number> {
-  const opened: { close(): void }[] = [];
+  const opened: Opened = [];
   try {
     return await run(config, log, load, opened);
   } catch (error) {
@@ -39,16 +42,11 @@ export async function runPortal(config: Config, log: AdjustableLog, load: LoadCo
     log.error(error.message);
     return error.exitCode;
   } finally {
-    for (const thing of opened.reverse()) thing.close();
+    for (const thing of opened.reverse()) await thing.close();
   }
 }
 
-async function run(
-  config: Config,
-  log: AdjustableLog,
-  load: LoadConfig,
-  opened: { close(): void }[],
-): Promise<number> {
+async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened: Opened): Promise<number> {
   let stop = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {

@@ -125,6 +125,137 @@ machine("paths come, go and come back", () => {
   expect(said.filter((line) => line.includes("cannot"))).toEqual([]);
 });
 
+machine("a setting that cannot be made is said once, and again when it had been made meanwhile", () => {
+  const host = new Host(config(LOCAL, 'routes = "default"'), ["eth0"], log);
+  const wide = PATHS.concat("portal1");
+  const refused = () =>
+    said.filter((line) => line.startsWith("cannot set /proc/sys/net/ipv4/conf/wwan0")).length;
+  const READ_ONLY = "mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys";
+  shell(READ_ONLY);
+  for (let i = 0; i < 3; i++) host.setPaths(PATHS);
+  expect(refused()).toBe(1);
+  // It keeps nothing else from being made.
+  expect(shell("ip rule | grep 31000")).toContain("oif wwan0");
+  host.setPaths(wide);
+  expect(shell("ip rule | grep 31000")).toContain("oif portal1");
+  expect(refused()).toBe(1);
+  shell("umount /proc/sys");
+  host.setPaths(wide);
+  expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("2");
+  set("ipv4/conf/wwan0/rp_filter", "1");
+  shell(READ_ONLY);
+  for (let i = 0; i < 3; i++) host.setPaths(wide);
+  expect(refused()).toBe(2);
+  shell("umount /proc/sys");
+  host.undo();
+});
+
+machine(
+  "one thing that is needed and cannot be made keeps no other from being made, and is said once",
+  () => {
+    const before = shell("ip rule; ip -6 rule");
+    const wide = config(
+      LOCAL.replace('["10.77.0.2/24"]', '["10.77.0.2/24", "fd77::2/64"]'),
+      'forwarding = true\nroutes = "default"',
+    );
+    const host = new Host(wide, ["eth0"], log);
+    set("ipv6/conf/wwan0/accept_ra", "1");
+    shell("mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys");
+    for (let i = 0; i < 3; i++) host.setPaths(PATHS);
+    expect(said.filter((line) => line.includes("wwan0/accept_ra")).length).toBe(1);
+    expect(shell("ip rule | grep 31000")).toContain("oif wwan0");
+    shell("umount /proc/sys");
+    host.undo();
+    expect(shell("ip rule; ip -6 rule")).toBe(before);
+  },
+);
+
+machine("a route that could not be made is made as soon as it can be, without any path going down", () => {
+  const host = new Host(config(LOCAL, 'routes = "default"\non_down = "direct"'), PATHS, log);
+  const inTunnel = () => shell("ip route show table 51900").includes("default dev portal0");
+  shell("ip link set portal0 down");
+  for (let second = 0; second < 3; second++) host.onTick(second * 1e6, true);
+  expect(inTunnel()).toBe(false);
+  expect(said.filter((line) => line.includes("0.0.0.0/0 dev portal0")).length).toBe(1);
+  shell("ip link set portal0 up");
+  host.onTick(3e6, true);
+  expect(inTunnel()).toBe(true);
+  for (let second = 4; second < 8; second++) host.onTick(second * 1e6, false);
+  expect(inTunnel()).toBe(false);
+  host.undo();
+  expect(shell("ip route show table 51900 2>&1 || true")).not.toContain("default");
+});
+
+/** An nft that notes what it is asked for, and then waits until it may go on. */
+const SLOW_NFT = `#!/bin/sh
+cat > /run/asked
+until [ -e /run/go ]; do sleep 0.01; done
+exec /run/nft "$@" < /run/asked
+`;
+
+machine(
+  "the firewall follows the paths without holding up the packets, in order, and the end waits for it",
+  async () => {
+    const before = look();
+    const host = new Host(config(LOCAL, 'routes = "default"\nnat = true\non_down = "direct"'), [], log);
+    const by = () =>
+      /oifname (.*) meta nfproto ipv4 masquerade/.exec(shell("/run/nft list table inet portal"))![1];
+    writeFileSync("/run/slow", SLOW_NFT, { mode: 0o755 });
+    shell(
+      'nft=$(readlink -f "$(command -v nft)"); touch /run/nft; mount --bind "$nft" /run/nft; mount --bind /run/slow "$nft"',
+    );
+    const until = async (condition: () => boolean) => {
+      for (let i = 0; i < 1000 && !condition(); i++) await Bun.sleep(10);
+      expect(condition()).toBe(true);
+    };
+    host.setPaths(["eth0"]);
+    // It goes on while nft does not: the next changes wait, and only the last of them counts.
+    expect(by()).toBe('"portal0"');
+    expect(shell("ip rule | grep 31000")).toContain("oif eth0");
+    // Written down before it is made.
+    expect(readFileSync("/run/portal/portal0.changes", "utf8")).toContain(
+      'oifname { \\"portal0\\", \\"eth0\\" }',
+    );
+    host.setPaths(PATHS);
+    host.setPaths(["wwan0"]);
+    await until(() => existsSync("/run/asked"));
+    writeFileSync("/run/go", "");
+    await until(() => by().includes("wwan0"));
+    expect(by()).not.toContain("eth0");
+    expect(said.filter((line) => line.includes("nft"))).toEqual([]);
+    // What is under way at the end comes to its own end first.
+    shell("rm /run/go /run/asked");
+    host.setPaths(PATHS);
+    await until(() => existsSync("/run/asked"));
+    const end = host.end();
+    await Bun.sleep(20);
+    expect(existsSync("/run/portal/portal0.changes")).toBe(true);
+    writeFileSync("/run/go", "");
+    await end;
+    shell('umount "$(readlink -f "$(command -v nft)")"');
+    expect(look()).toEqual(before);
+  },
+);
+
+machine("iptables follows the paths too, and what cannot be removed stays written down", async () => {
+  shell('mount --bind /bin/false "$(command -v nft)"');
+  const host = new Host(config(LOCAL, 'routes = "default"\nnat = true\non_down = "direct"'), [], log);
+  host.setPaths(["eth0"]);
+  await host.end();
+  const rules = () => shell("iptables -t nat -S; ip6tables -t mangle -S");
+  expect(rules()).not.toContain("portal-");
+  expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
+  expect(rules()).toContain("portal-out");
+  const tool = shell('readlink -f "$(command -v iptables)"').trim();
+  shell(`mount --bind /bin/false ${tool}`);
+  recoverHost(everything, log);
+  shell(`umount ${tool}`);
+  expect(rules()).toContain("portal-out");
+  recoverHost(everything, log);
+  expect(said.at(-1)).toBe("undone on this machine what a killed portal had left: 2 changes");
+  expect(rules()).not.toContain("portal-");
+});
+
 machine("a router that learns its own routes goes on learning", () => {
   const wide = config(
     LOCAL.replace('["10.77.0.2/24"]', '["10.77.0.2/24", "fd77::2/64"]'),
