@@ -252,19 +252,27 @@ export class PathManager<Socket extends PathSocket> {
 
   private begin(now: number, name: string, use: PathUse, cap: CapConfig | null, state: InterfaceState): void {
     if (this.remotes.length === 0) return;
+    const socket = this.tryOpen(name);
+    if (socket === null) return;
+    const path: LocalPath = { name, socket, use, cap: this.caps.of(name, cap, socket), state };
+    this.ways.set(name, { path, socket });
+    this.version++;
+    this.log.info(`path ${name} added`);
+    this.engine.addPath(now, path);
+  }
+
+  /** Null: it cannot be had now, which is said once. */
+  private tryOpen(name: string): Socket | null {
     try {
       if (this.ways.size >= MAX_PATHS) throw new Error(`a session has at most ${MAX_PATHS} paths`);
       const socket = this.open(name, this.remotes);
-      const path: LocalPath = { name, socket, use, cap: this.caps.of(name, cap, socket), state };
-      this.ways.set(name, { path, socket });
-      this.version++;
       this.problems.delete(name);
-      this.log.info(`path ${name} added`);
-      this.engine.addPath(now, path);
+      return socket;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       if (this.problems.get(name)?.message !== error.message) this.log.warn(`path ${name}: ${error.message}`);
       this.problems.set(name, error);
+      return null;
     }
   }
 

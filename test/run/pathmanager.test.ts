@@ -167,6 +167,16 @@ test("what cannot be opened is said once, and tried again", () => {
   expect(paths.faults).toEqual([]);
 });
 
+test("only what cannot be opened is a problem of the path: any other error is ours, and not hidden", () => {
+  configure("eth0");
+  paths.setRemotes(0, [HERE]);
+  live.set = () => {
+    throw new Error("our bug");
+  };
+  expect(() => interfaces("eth0")).toThrow("our bug");
+  expect(paths.faults).toEqual([]);
+});
+
 test("another configuration adds, removes and changes, and leaves the rest alone", () => {
   configure("eth0", "wwan0");
   interfaces("eth0", "wwan0", "wlan0");
