@@ -81,6 +81,11 @@ export class Local implements Sockets {
     if (this.resolver.waits) this.resolver.hurry(now);
   }
 
+  /** The operator has asked for other paths than before. */
+  onAsked(): void {
+    this.onPaths(this.paths.names);
+  }
+
   onTick(now: number): void {
     this.paths.onTick(now);
     this.resolver.onTick(now, this.engine.portal.sessions[0]?.isUp ?? false);

@@ -17,6 +17,7 @@ export function commandsOf(local: Local | null, log: Log, clock: () => number): 
       const command = body;
       const problem = perform(local, command, clock());
       if (problem !== null) return { problem };
+      local.onAsked();
       log.info(`by command: path ${command.action} ${command.name}${optionsOf(command)}`);
       return {};
     },

@@ -98,6 +98,7 @@ export class Reloader {
     }
     // Also when nothing has changed in them: what commands have said is over.
     this.local!.paths.configure(this.clock(), next.paths);
+    this.local!.onAsked();
     applied.push(...changes(before.paths, next.paths, (path) => path.interface, "path"));
     return applied;
   }
@@ -157,7 +158,7 @@ function differences(a: object, b: object): string[] {
     const [x, y] = [left![name], right![name]];
     if (same(x, y)) return [];
     if (name !== "cap" && isSection(x) && isSection(y))
-      return differences(x, y).map((key) => `[${wordOf(name)}] ${key}`);
+      return differences(x, y).map((key) => `[${name}] ${key}`);
     return [wordOf(name)];
   });
 }

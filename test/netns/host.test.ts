@@ -1,9 +1,10 @@
 /** [host]: a home network on the Internet by nothing but two configurations, and machines that are afterwards what they were. */
 import { expect } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { SinkReport } from "../../src/lab/flow.ts";
 import { ADDRESSES, pathAddress, SERVER_NETWORK, TUNNEL_INTERFACE } from "../../src/lab/namespaces.ts";
 import { SIDES } from "../../src/lab/portals.ts";
+import { selfCommand } from "../../src/lab/self.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import {
   expectAsBefore,
@@ -18,6 +19,7 @@ import {
   whoAmI,
 } from "./hosting.ts";
 import { scenario } from "./scenario.ts";
+import { controlSocket, tomlFile } from "./single.ts";
 import { echoDatagrams, pings, SOON, transfer } from "./traffic.ts";
 import { asNobody, NOBODY, shell } from "./user.ts";
 
@@ -142,6 +144,32 @@ scenario(import.meta.path, "two networks joined without NAT", { paths }, async (
   }
   await lab.stopPortals();
   await expectAsBefore(lab, before);
+});
+
+scenario(import.meta.path, "what was made for a path goes with it, at once", { paths }, async (lab) => {
+  await untouched(lab);
+  await lab.startPortals(options({}));
+  const portal = async (...words: string[]): Promise<string> => {
+    const done = await lab.exec("local", [...selfCommand(), ...words, "--socket", controlSocket("local")]);
+    expect(done.code).toBe(0);
+    return done.stderr;
+  };
+  const bound = async (): Promise<string[]> => {
+    const { stdout } = await lab.exec("local", ["ip", "rule"]);
+    return [...stdout.matchAll(/oif (\S+)/g)].map((match) => match[1]!);
+  };
+  expect(await bound()).toEqual(["path0", "path1"]);
+  await portal("path", "down", "path1");
+  expect(await bound()).toEqual(["path0"]);
+  await portal("path", "up", "path1");
+  expect(await bound()).toEqual(["path0", "path1"]);
+  const file = tomlFile("local");
+  const text = readFileSync(file, "utf8");
+  // Along with [host], which stays in force.
+  writeFileSync(file, text.slice(0, text.lastIndexOf("[[path]]")));
+  const waits = "[host] routes, [host] forwarding, [host] nat, [host] clamp_mss";
+  expect(await portal("reload")).toBe(`portal: as before until portal is started again: ${waits}\n`);
+  expect(await bound()).toEqual(["path0"]);
 });
 
 /** As a service runs: nobody in particular, with the two rights that portal needs and passes on to nft. */

@@ -199,7 +199,7 @@ machine(
     const before = look();
     const host = new Host(config(LOCAL, 'routes = "default"\nnat = true\non_down = "direct"'), [], log);
     const by = () =>
-      /oifname (.*) meta nfproto ipv4 masquerade/.exec(shell("/run/nft list table inet portal"))![1];
+      /oifname (.*) meta nfproto ipv4 masquerade/.exec(shell("/run/nft list table inet portal"))![1]!;
     writeFileSync("/run/slow", SLOW_NFT, { mode: 0o755 });
     shell(
       'nft=$(readlink -f "$(command -v nft)"); touch /run/nft; mount --bind "$nft" /run/nft; mount --bind /run/slow "$nft"',
