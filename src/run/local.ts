@@ -73,9 +73,8 @@ export class Local implements Sockets {
 
   /** `first`: waits for the list of them all. */
   onInterfaces(now: number, first = false): void {
-    const tell = (news: InterfaceNews) => this.paths.onInterface(now, news);
-    if (first) this.interfaces.readFirst(tell);
-    else this.interfaces.read(tell);
+    if (first) this.interfaces.readFirst(this.teller(now));
+    else this.interfaces.read(this.teller(now));
     this.onPaths(this.paths.names);
     // A name server may be in reach now.
     if (this.resolver.waits) this.resolver.hurry(now);
@@ -87,8 +86,13 @@ export class Local implements Sockets {
   }
 
   onTick(now: number): void {
+    this.interfaces.onTick(this.teller(now));
     this.paths.onTick(now);
     this.resolver.onTick(now, this.engine.portal.sessions[0]?.isUp ?? false);
+  }
+
+  private teller(now: number): (news: InterfaceNews) => void {
+    return (news) => this.paths.onInterface(now, news);
   }
 
   private close(): void {
