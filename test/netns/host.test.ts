@@ -180,22 +180,35 @@ function withTwoRights(): string[] {
   return ["sh", "-ec", `chown -R ${NOBODY} /run/portal; exec "$@"`, "sh", ...nobody];
 }
 
-scenario(import.meta.path, "a home network without root", { paths }, async (lab) => {
-  await untouched(lab);
-  const before = await machinesOf(lab);
-  const command = withTwoRights();
-  const wanted = { ...options({}), command: { local: command, remote: command } };
-  const portals = await lab.startPortals(wanted);
-  for (const family of FAMILIES) {
-    expect(await pings(lab, family)).toBe(true);
-    expect(await whoAmI(lab, "client", family)).toBe(PUBLIC[family]);
-  }
-  for (const side of SIDES) {
-    const { stdout } = await lab.exec(side, ["grep", "Uid:", `/proc/${portals[side].pid}/status`]);
-    expect(stdout).toStartWith(`Uid:\t${NOBODY}\t${NOBODY}`);
-  }
-  await Promise.all(SIDES.map((side) => portals[side].stop("SIGKILL")));
-  await lab.startPortals(wanted);
-  await lab.stopPortals();
-  await expectAsBefore(lab, before);
-});
+/** The iptables of kernels without nftables, whose lock only root may open. */
+async function useOlderIptables(lab: Lab): Promise<void> {
+  hideNft();
+  const [older, newer] = ["iptables-legacy", "iptables"].map(
+    (name) => `"$(readlink -f "$(command -v ${name})")"`,
+  );
+  shell(`mount --bind ${older} ${newer}; touch /run/xtables.lock; chmod 600 /run/xtables.lock`);
+  await useIptables(lab);
+}
+
+for (const by of ["nft", "the older iptables"]) {
+  scenario(import.meta.path, `a home network without root by ${by}`, { paths }, async (lab) => {
+    await untouched(lab);
+    if (by !== "nft") await useOlderIptables(lab);
+    const before = await machinesOf(lab);
+    const command = withTwoRights();
+    const wanted = { ...options({}), command: { local: command, remote: command } };
+    const portals = await lab.startPortals(wanted);
+    for (const family of FAMILIES) {
+      expect(await pings(lab, family)).toBe(true);
+      expect(await whoAmI(lab, "client", family)).toBe(PUBLIC[family]);
+    }
+    for (const side of SIDES) {
+      const { stdout } = await lab.exec(side, ["grep", "Uid:", `/proc/${portals[side].pid}/status`]);
+      expect(stdout).toStartWith(`Uid:\t${NOBODY}\t${NOBODY}`);
+    }
+    await Promise.all(SIDES.map((side) => portals[side].stop("SIGKILL")));
+    await lab.startPortals(wanted);
+    await lab.stopPortals();
+    await expectAsBefore(lab, before);
+  });
+}
