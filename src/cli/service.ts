@@ -75,9 +75,12 @@ function planOf(file: string, config: Config | null, user: string): ServicePlan 
     user,
     group: findAccount(user)?.group ?? user,
     socketDirectory: dirname(config?.controlSocket ?? "/run/portal/any"),
+    stateDirectory: config?.stateDirectory ?? "/var/lib/portal",
     lowPort: config?.role === "remote" && config.listen.port < LOW_PORTS,
   };
-  const odd = [...plan.command, toml, plan.socketDirectory].find((word) => /\p{Cc}/u.test(word));
+  const odd = [...plan.command, toml, plan.socketDirectory, plan.stateDirectory].find((word) =>
+    /\p{Cc}/u.test(word),
+  );
   if (odd !== undefined)
     throw new Refusal(`${JSON.stringify(odd)} has a control character: no service file may hold it`);
   return plan;

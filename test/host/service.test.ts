@@ -11,6 +11,7 @@ const PLAN: ServicePlan = {
   user: "portal",
   group: "portal",
   socketDirectory: "/run/portal",
+  stateDirectory: "/var/lib/portal",
   lowPort: false,
 };
 
@@ -43,6 +44,14 @@ test("a control socket outside /run is the one place that systemd lets portal wr
   const text = SERVICES.systemd.text({ ...PLAN, socketDirectory: "/var/lib/portal" });
   expect(text).toContain("\nReadWritePaths=/var/lib/portal\n");
   expect(text).not.toContain("RuntimeDirectory");
+});
+
+test("what portal keeps lies where systemd makes a directory for it, or lets it write", () => {
+  const linesOf = (stateDirectory: string) =>
+    SERVICES.systemd.text({ ...PLAN, stateDirectory }).match(/^(?:State|ReadWrite).*$/gm);
+  expect(linesOf("/var/lib/portal")).toEqual(["StateDirectory=portal", "StateDirectoryMode=0750"]);
+  expect(linesOf("/var/lib/a/b")).toEqual(["StateDirectory=a/b", "StateDirectoryMode=0750"]);
+  expect(linesOf("/srv/portal")).toEqual(["ReadWritePaths=/srv/portal"]);
 });
 
 test.each([

@@ -31,7 +31,7 @@ nat = true
 `;
 
 /**
- * A copy of this machine's /etc that vanishes with the laboratory, this program below /opt, where services of the machine
+ * A copy of this machine's /etc, and a /var/lib, that vanish with the laboratory, this program below /opt, where services of the machine
  * may have it, and a configuration. The words that start the program.
  */
 function makeMachine(): string[] {
@@ -40,6 +40,7 @@ function makeMachine(): string[] {
   shell(
     "mount -t tmpfs -o mode=755 opt /opt; mknod -m 666 /run/tun c 10 200; mount --bind /run/tun /dev/net/tun",
   );
+  shell("mount -t tmpfs -o mode=755 lib /var/lib");
   shell("rm -rf /etc/portal; mkdir -m 755 /etc/portal");
   writeFileSync(TOML, CONFIGURATION);
   writeFileSync(KEY, keyText(1), { mode: 0o600 });
@@ -211,6 +212,34 @@ scenario(import.meta.path, "what a service cannot be made of is said", { paths }
   expect(fleeting.stderr).toContain(
     "/run/portal.toml will not be there at the next boot: put it into /etc/portal first",
   );
+});
+
+scenario(import.meta.path, "what portal keeps is the account's own to write", { paths }, async (lab) => {
+  const program = makeMachine();
+  const made = await service(lab, program, ["sysv", "--install"]);
+  expect(made.stdout).toContain("made /var/lib/portal for portal, to keep what outlives a restart\n");
+  const { uid, mode } = statSync("/var/lib/portal");
+  expect(uid).toBe(statSync(KEY).uid);
+  expect(mode & 0o777).toBe(0o750);
+  expect((await service(lab, program, ["cron", "--install"])).stdout).not.toContain("/var/lib/portal");
+
+  // What root's portal has left goes on counting.
+  const file = "/var/lib/portal/portal0.caps.json";
+  writeFileSync(file, "{}", { mode: 0o600 });
+  shell("chown 0 /var/lib/portal");
+  const given = await service(lab, program, ["sysv", "--install"]);
+  expect(given.stdout).toContain("gave /var/lib/portal to portal, to keep what outlives a restart\n");
+  expect([statSync(file).uid, statSync("/var/lib/portal").uid]).toEqual([uid, uid]);
+
+  // What is not only portal's is nobody's to give.
+  shell("chown 0 /var/lib/portal; touch /var/lib/portal/other");
+  const refused = await service(lab, program, ["sysv", "--install"]);
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    "portal: portal may not write /var/lib/portal, which is not only portal's: " +
+      "change state_directory, or run chown portal /var/lib/portal\n",
+  ]);
+  expect(statSync("/var/lib/portal").uid).toBe(0);
 });
 
 scenario(

@@ -16,11 +16,10 @@ import { findProgram, SYSTEM_FOLDERS } from "../command.ts";
 import { type Account, closedDirectory, isPlainFile, mayRead, mayRun } from "./access.ts";
 import { findAccount, makeAccount } from "./account.ts";
 import { fileOf, SERVICES } from "./kinds.ts";
-import { isOwn, type Kind, type ServicePlan } from "./plan.ts";
-import { Refusal } from "./refusal.ts";
+import { isBelowLib, isOwn, type Kind, type ServicePlan } from "./plan.ts";
+import { Refusal, type Tell } from "./refusal.ts";
 import { CRON_LINE_MOST, cronCommand } from "./shell.ts";
-
-export type Tell = (line: string) => void;
+import { giveState } from "./state.ts";
 
 /** Directories whose files are gone, or others, at the next boot or inside a service. */
 const FLEETING = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/", "/proc/"];
@@ -46,6 +45,7 @@ export function install(kind: Kind, plan: ServicePlan, files: readonly string[],
   refuseForeign(file);
   const account = findAccount(plan.user) ?? makeAccountAndTell(plan.user, tell);
   letRead(account, plan, files, tell);
+  if (kind !== "systemd" || !isBelowLib(plan.stateDirectory)) giveState(account, plan.stateDirectory, tell);
   const text = service.text({ ...plan, group: account.group });
   const replaced = write(file, text, service.mode, tell);
   const renew = service.renew(plan.name);

@@ -12,6 +12,8 @@ export interface ServicePlan {
   readonly group: string;
   /** Where the control socket lies. What is below /run has to be made at every start. */
   readonly socketDirectory: string;
+  /** Where portal keeps what outlives a restart. */
+  readonly stateDirectory: string;
   /** The remote's port is one below 1024. */
   readonly lowPort: boolean;
 }
@@ -56,6 +58,11 @@ export function serviceName(toml: string): string {
 
 export function isBelowRun(directory: string): boolean {
   return /^\/run\/./.test(directory);
+}
+
+/** True where systemd makes the directory, and gives it to the account. */
+export function isBelowLib(directory: string): boolean {
+  return /^\/var\/lib\/./.test(directory);
 }
 
 /** One word of a shell's command line. */

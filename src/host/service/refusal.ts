@@ -1,3 +1,6 @@
+/** Tells the owner of one thing that was done. */
+export type Tell = (line: string) => void;
+
 /** Why a service is not installed or removed: one line that says what to do. */
 export class Refusal extends Error {
   /** True: a right is missing. */

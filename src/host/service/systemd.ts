@@ -3,6 +3,7 @@ import {
   argumentsOf,
   capabilitiesOf,
   FINAL_CODES,
+  isBelowLib,
   isBelowRun,
   ownLine,
   RESTART_SECONDS,
@@ -48,8 +49,7 @@ NoNewPrivileges=yes
 UnsetEnvironment=${BUN_VARIABLES.join(" ")}
 ${socketLines(plan.socketDirectory)}
 # Writable too, and kept from one boot to the next.
-StateDirectory=portal
-StateDirectoryMode=0750
+${stateLines(plan.stateDirectory)}
 UMask=0077
 # A memory image would hold the keys.
 LimitCORE=0
@@ -86,6 +86,12 @@ function socketLines(directory: string): string {
 RuntimeDirectory=${escapePercent(directory.slice("/run/".length))}
 RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=yes`;
+}
+
+function stateLines(directory: string): string {
+  if (!isBelowLib(directory)) return `ReadWritePaths=${systemdWord(directory)}`;
+  return `StateDirectory=${systemdWord(directory.slice("/var/lib/".length))}
+StateDirectoryMode=0750`;
 }
 
 function escapePercent(text: string): string {
