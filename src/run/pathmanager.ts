@@ -18,6 +18,10 @@ import type { Engine, LocalPath, PathUse } from "./engine.ts";
 import type { Log } from "./log.ts";
 
 export interface PathSocket extends DatagramSocket {
+  /** Its interface had a route to its peer when that was last looked for. */
+  readonly routed: boolean;
+  /** True when it has one to this address. */
+  reaches(remote: Endpoint): boolean;
   close(): void;
 }
 
@@ -111,8 +115,10 @@ export class PathManager<Socket extends PathSocket> {
       const known = this.interfaces.get(name);
       this.interfaces.set(name, { state, outward });
       const way = this.ways.get(name);
-      if (way !== undefined) this.engine.onInterface(now, way.path, state);
-      else if (known === undefined || known.state !== state || this.problems.has(name))
+      if (way !== undefined) {
+        this.engine.onInterface(now, way.path, state);
+        if (state === "up") this.reroute(now, name, way.socket);
+      } else if (known === undefined || known.state !== state || this.problems.has(name))
         this.settle(now, name);
     }
     this.tellOfNone();
@@ -292,6 +298,16 @@ export class PathManager<Socket extends PathSocket> {
     this.caps.drop(name);
     way.socket.close();
     this.log.info(`path ${name} removed: ${reason}`);
+  }
+
+  /** A path without a route to the remote's address that it was made for, but with one to another, is made anew. */
+  private reroute(now: number, name: string, socket: Socket): void {
+    if (socket.routed) return;
+    const { peer } = socket;
+    const others = this.remotes.filter((remote) => peer === null || !remote.samePeer(peer));
+    if (!others.some((remote) => socket.reaches(remote))) return;
+    this.end(now, name, "its interface leads to another address of the remote");
+    this.settle(now, name);
   }
 
   private whyNone(name: string): string {

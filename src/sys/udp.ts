@@ -80,6 +80,8 @@ export class UdpSocket implements DatagramSocket {
   private readonly sendControl = nativeBlock(CONTROL_BYTES);
   /** The connected peer. */
   peer: Endpoint | null = null;
+  /** There was a route to it when it was last looked for. */
+  routed = false;
   private segmentationRefused = false;
 
   /** Throws SysError: ENODEV for an unknown interface, EPERM, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT. */
@@ -107,7 +109,17 @@ export class UdpSocket implements DatagramSocket {
   /** Fixes the peer; the kernel picks the local address by the route there. Throws SysError, ENETUNREACH without one. */
   connect(peer: Endpoint): void {
     this.peer = peer;
-    if (libc.connect(this.fd, at(peer.block), peer.length) !== 0) throw new SysError("connect", errno());
+    this.routed = libc.connect(this.fd, at(peer.block), peer.length) === 0;
+    if (!this.routed) throw new SysError("connect", errno());
+  }
+
+  /** True when a socket of this one's interface would have a route there. */
+  reaches(peer: Endpoint): boolean {
+    const probe = libc.socket(peer.isIpv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
+    if (probe < 0) return false;
+    const reached = this.bindToDevice(probe) && libc.connect(probe, at(peer.block), peer.length) === 0;
+    libc.close(probe);
+    return reached;
   }
 
   refresh(ifMoved: boolean): Refreshed {
@@ -119,10 +131,12 @@ export class UdpSocket implements DatagramSocket {
     nobody.view.setUint16(0, AF_UNSPEC, true);
     libc.connect(this.fd, at(nobody), 16);
     // Linux unbinds a socket from its interface and its port when it disconnects it. No interface: no route either.
+    this.routed = false;
     if (!this.bindToDevice()) return "no route";
     // The same port again: what is under way comes there, and a NAT on the way knows it.
     this.bind(new Uint8Array(this.ipv6 ? 16 : 4), port);
-    return libc.connect(this.fd, at(peer.block), peer.length) === 0 ? "moved" : "no route";
+    this.routed = libc.connect(this.fd, at(peer.block), peer.length) === 0;
+    return this.routed ? "moved" : "no route";
   }
 
   /** True when a socket that is connected now gets the address this one has. */

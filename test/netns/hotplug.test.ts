@@ -1,6 +1,7 @@
 /** Interfaces come and go under a local portal, and change: paths follow, flows live on, nothing leaks. */
 import { expect } from "bun:test";
-import { endpointRoute } from "../../src/lab/namespaces.ts";
+import { writeFileSync } from "node:fs";
+import { ADDRESSES, endpointRoute, type Family } from "../../src/lab/namespaces.ts";
 import { SIDES } from "../../src/lab/portals.ts";
 import { seededRandom } from "../../src/lab/random.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
@@ -73,6 +74,31 @@ scenario(
     await lab.ip("local", ["link set path7 down", "link set path7 name other1", "link set other1 up"]);
     await awaitPaths(lab, 1, "after it was given another name");
     expect(said().length).toBe(1);
+  },
+);
+
+scenario(
+  import.meta.path,
+  "a path whose interface has only one family goes to the remote's address of that",
+  { paths },
+  async (lab) => {
+    const { remoteEndpoint } = ADDRESSES;
+    writeFileSync(
+      "/run/hosts",
+      [4, 6].map((family) => `${remoteEndpoint[family as Family]} remote.example\n`).join(""),
+    );
+    expect(Bun.spawnSync(["mount", "--bind", "/run/hosts", "/etc/hosts"]).exitCode).toBe(0);
+    await unplug(lab, 0);
+    await lab.startPortals({
+      toml: { local: { remote: { endpoint: "remote.example:51900" } } },
+      wait: false,
+    });
+    await awaitPaths(lab, 1, "of an interface that was there");
+    // It appears without any address, and so without any route.
+    await plug(lab, 0);
+    await awaitPaths(lab, 2, "when the other has come");
+    const endpoints = (await pathsOf(lab, "local")).map(({ endpoint }) => endpoint!.startsWith("["));
+    expect(endpoints).toContain(false);
   },
 );
 

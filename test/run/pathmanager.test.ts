@@ -153,6 +153,28 @@ test("another address of the remote makes the paths anew, another order of addre
   expect([open, opened]).toEqual([1, 2]);
 });
 
+test("a path without a route to its address of the remote goes to another as soon as there is one", () => {
+  configure("eth0");
+  interfaces("eth0");
+  paths.setRemotes(0, [HERE, THERE]);
+  const before = live.get("eth0")!;
+  const socket = before.socket as FakeSocket;
+  socket.routed = false;
+  interfaces("eth0");
+  expect(live.get("eth0")).toBe(before);
+  socket.others = [HERE];
+  interfaces("eth0");
+  expect(live.get("eth0")).toBe(before);
+  socket.others = [THERE];
+  interfaces("eth0");
+  expect(live.get("eth0")).not.toBe(before);
+  expect([open, opened, log.at(-2)]).toEqual([
+    1,
+    2,
+    "info path eth0 removed: its interface leads to another address of the remote",
+  ]);
+});
+
 test("what cannot be opened is said once, and tried again", () => {
   configure("eth0");
   paths.setRemotes(0, [HERE]);

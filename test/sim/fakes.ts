@@ -101,6 +101,9 @@ export class FakeSocket implements DatagramSocket {
   interfaceState: InterfaceState = "up";
   /** Its interface has another address, which the socket does not know of yet. */
   moved = false;
+  /** Its interface has a route to its peer, and so to others. */
+  routed = true;
+  others: readonly Endpoint[] = [];
   readonly headerBytes: number;
   private readonly receivesBatches: boolean;
   private readonly transmit: Transmit;
@@ -166,6 +169,10 @@ export class FakeSocket implements DatagramSocket {
     if (Math.ceil(length / segment) > SEGMENTS || length > 65_507)
       throw new Error("send: more than UDP_SEGMENT takes");
     return this.sendEach(from, offset, length, segment, to);
+  }
+
+  reaches(remote: Endpoint): boolean {
+    return this.routed || this.others.some((other) => other.samePeer(remote));
   }
 
   refresh(ifMoved: boolean): Refreshed {
