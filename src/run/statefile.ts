@@ -20,7 +20,8 @@ import { dirname } from "node:path";
 export class StateFile {
   readonly path: string;
   private busy = false;
-  private closed = false;
+  /** Counts what was written at once. */
+  private atOnce = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -45,6 +46,7 @@ export class StateFile {
 
   /** Writes it, and the directory if there is none, and returns when the disk has it. */
   writeNow(text: string): void {
+    this.atOnce++;
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o750 });
     const name = `${this.path}.new`;
     const fd = openSync(name, "w", 0o600);
@@ -71,6 +73,7 @@ export class StateFile {
   /** Writes it while others go on; one at a time. Rejects as the calls of node:fs. */
   async write(text: string): Promise<void> {
     this.busy = true;
+    const before = this.atOnce;
     const name = `${this.path}.next`;
     try {
       const file = await open(name, "w", 0o600);
@@ -80,8 +83,8 @@ export class StateFile {
       } finally {
         await file.close();
       }
-      // `finish` may have written something newer since.
-      if (this.closed) return;
+      // Something newer may have been written since.
+      if (this.atOnce !== before) return;
       renameSync(name, this.path);
       const directory = await open(dirname(this.path), "r");
       try {
@@ -96,7 +99,6 @@ export class StateFile {
 
   /** Writes for the last time. */
   finish(text: string): void {
-    this.closed = true;
     this.writeNow(text);
     rmSync(`${this.path}.next`, { force: true });
   }
