@@ -70,7 +70,13 @@ export async function startProgram(
       });
     }
     child.on("error", (error) => resolve(outcomeOf(name, null, "", "", error)));
-    child.on("close", (code, signal) => resolve(outcomeOf(name, signal ?? code, said.stdout, said.stderr)));
+    const end = (code: number | null, signal: string | null) =>
+      resolve(outcomeOf(name, signal ?? code, said.stdout, said.stderr));
+    child.on("close", end);
+    // One that was ended may have left others behind that hold its output open.
+    child.on("exit", (code, signal) => {
+      if (signal !== null) end(code, signal);
+    });
     // It may end before it has read all.
     child.stdin.on("error", () => {});
     child.stdin.end(input);
