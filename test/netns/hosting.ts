@@ -45,6 +45,13 @@ export async function untouched(lab: Lab): Promise<void> {
     }),
   );
   await lab.ip("local", routes);
+  // A new interface's own address counts a second later, when nobody else has it.
+  for (const side of SIDES) {
+    await lab.waitFor("all addresses to count", SOON, async () => {
+      const { code, stdout } = await lab.exec(side, ["ip", "-6", "addr", "show", "tentative"]);
+      return code === 0 && stdout === "";
+    });
+  }
 }
 
 const LOOK = `
