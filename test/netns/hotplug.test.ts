@@ -108,6 +108,13 @@ scenario(
   { paths },
   async (lab) => {
     await lab.startPortals();
+    // A path that has just come up is probed for a moment.
+    let sent = -1;
+    await lab.waitFor("its first probes to be over", SOON, async () => {
+      const before = sent;
+      sent = (await pathsOf(lab, "local"))[1]!.sentPackets;
+      return sent === before;
+    });
     const idle = async () => (await pathsOf(lab, "remote"))[1]!.endpoint;
     const before = await idle();
     await renumber(lab, 1, usualAddress(1), "10.20.1.77");
