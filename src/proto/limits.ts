@@ -153,3 +153,21 @@ export const KEEP = 300 * SECOND;
 export const MAX_PENDING_PER_PEER = 128;
 /** An answered handshake must be proved within this time. */
 export const PENDING_LIFETIME = 10 * SECOND;
+
+// --- Several remotes of a local (proto/choice.ts) ---
+
+/** The remote in use has been silent for so long: the others are asked. Doubling up to the longest, while it has not been up. */
+export const REMOTE_PATIENCE = 5 * SECOND;
+export const REMOTE_PATIENCE_LONGEST = 60 * SECOND;
+/** Another one has answered: the one in use has so long to answer too, as the line may have been dead and not the remote. */
+export const REMOTE_GRACE = 2 * SECOND;
+/** Remotes that are silent are asked again with back-off, from the first to one of these: while nobody answers, or otherwise. */
+export const ASK_FIRST = SECOND;
+export const ASK_LONGEST_URGENT = 16 * SECOND;
+export const ASK_LONGEST = 60 * SECOND;
+/** One that answers is asked so often, and oftener where it may soon be returned to: so many times until then. */
+export const ASK_STEADY = 10 * SECOND;
+export const ASKS_TO_RETURN = 5;
+/** A remote that has failed again this soon after it was returned to must answer for twice as long before the next time. */
+export const REMOTE_FLAPS = 600 * SECOND;
+export const REMOTE_REST_LONGEST = 3600 * SECOND;
