@@ -34,15 +34,20 @@ export class Lease {
       this.warned = true;
       const advice = "write pool in [listen] there, or addresses in [tunnel] here";
       this.log.warn(`the remote gives this portal no addresses in the tunnel: ${advice}`);
-    }
-    // One that has none to give, perhaps only now, takes none away.
+    } else if (lease.length > 0) this.warned = false;
     if (lease.length === 0 || sameText(lease, this.held)) return;
-    const kept = this.held.filter((old) => lease.some((each) => textOf(each) === textOf(old)));
-    for (const old of this.held) {
-      if (!kept.includes(old)) this.change("remove", removeAddress, old);
-    }
-    const added = lease.filter((each) => !kept.some((old) => textOf(old) === textOf(each)));
+    // One that has none to give of a family, perhaps only now, takes none away.
+    const kept = this.held.filter(
+      (old) => !lease.some(({ bytes }) => bytes.length === old.bytes.length) || has(lease, old),
+    );
+    const added = lease.filter((each) => !has(kept, each));
+    // The kernel takes all IPv4 routes from an interface with its last IPv4 address, and with an address those of the
+    // same network that came after it: in between, each new one stands by itself.
+    const alone = added.filter(({ bytes }) => bytes.length === 4).map((each) => ({ ...each, length: 32 }));
+    for (const each of alone) this.change("add", addAddress, each);
+    for (const old of this.held) if (!has(kept, old)) this.change("remove", removeAddress, old);
     this.held = [...kept, ...added.filter((each) => this.change("add", addAddress, each))];
+    for (const each of alone) if (!has(this.held, each)) this.change("remove", removeAddress, each);
     this.log.info(`the remote gives this portal ${lease.map(textOf).join(" and ")}`);
   }
 
@@ -60,6 +65,10 @@ export class Lease {
 
 function textOf({ bytes, length }: LeasedAddress): string {
   return formatPrefix(bytes, length);
+}
+
+function has(lease: readonly LeasedAddress[], address: LeasedAddress): boolean {
+  return lease.some((each) => textOf(each) === textOf(address));
 }
 
 function sameText(a: readonly LeasedAddress[], b: readonly LeasedAddress[]): boolean {
