@@ -179,8 +179,9 @@ function networkProblem(
   return null;
 }
 
+/** A local without addresses of its own may be given one of either family. */
 function hasFamily(own: readonly Prefix[], prefix: Prefix): boolean {
-  return own.some((address) => address.bytes.length === prefix.bytes.length);
+  return own.length === 0 || own.some((address) => address.bytes.length === prefix.bytes.length);
 }
 
 function readForwards(tables: readonly Table[], around: Surroundings): PortForward[] {

@@ -184,6 +184,15 @@ over_cap = "256 kbit"
     expect(remote.listen.addresses.map((address) => address.length)).toEqual([4, 16]);
   });
 
+  test("a local without addresses may be given either family, and sends both into the tunnel", () => {
+    const text = `${but(LOCAL, 'addresses = ["10.77.0.2/24"]\n', "")}[host]\nroutes = "default"\nnat = true\n`;
+    const { host } = configOf(text);
+    const everything = ["0.0.0.0/0", "::/0"];
+    expect(host.routes.map((each) => each.text)).toEqual(everything);
+    expect(host.nat.map((each) => each.text)).toEqual(everything);
+    expect(host.refused).toEqual([]);
+  });
+
   test("a secret on both portals: each knows the other's key", () => {
     const secret = "correct horse battery staple";
     const local = configOf(`role = "local"
