@@ -60,6 +60,8 @@ export interface RemoteConfig {
   readonly publicKey: Uint8Array;
   /** Pre-shared key, 32 bytes; all zero when none is used (as Noise's psk2 with WireGuard). */
   readonly presharedKey: Uint8Array;
+  /** Of several: it must have answered for so long, without a break, before it is used again in place of a later one. */
+  readonly returnSeconds: number;
 }
 
 export interface ListenConfig {
@@ -130,7 +132,8 @@ interface CommonConfig {
 
 export interface LocalConfig extends CommonConfig {
   readonly role: "local";
-  readonly remote: RemoteConfig;
+  /** One at least; the first that answers is used. */
+  readonly remotes: readonly RemoteConfig[];
   readonly paths: readonly PathConfig[];
 }
 

@@ -17,8 +17,8 @@ export interface Section {
   readonly keys: Readonly<Record<string, string>>;
   /** Which portal has it. */
   readonly role: "local" | "remote" | "both";
-  /** True for `[[name]]`, which may stand several times. */
-  readonly repeated: boolean;
+  /** True for `[[name]]`, which may stand several times; "either" where one may also be `[name]`. */
+  readonly repeated: boolean | "either";
 }
 
 const presharedKeys = {
@@ -61,9 +61,10 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
       endpoint: '"portal.example.org:51900"',
       public_key: '"(44 characters)"',
       ...presharedKeys,
+      return_seconds: "60",
     },
     role: "local",
-    repeated: false,
+    repeated: "either",
   },
   path: {
     keys: {
@@ -133,7 +134,7 @@ export const CONFIDENTIAL_KEYS: readonly string[] = ["secret", "private_key", "p
 
 /** As it stands in a file: `[tunnel]`, `[[path]]`. */
 export function headerOf(name: SectionName): string {
-  return SECTIONS[name].repeated ? `[[${name}]]` : `[${name}]`;
+  return SECTIONS[name].repeated === true ? `[[${name}]]` : `[${name}]`;
 }
 
 /** `in [tunnel]`, or `at the top of the file`. */

@@ -1,4 +1,4 @@
-/** What only a local portal has: `[remote]` and every `[[path]]`. Pure. */
+/** What only a local portal has: `[remote]`, or every `[[remote]]`, and every `[[path]]`. Pure. */
 import { formatEndpoint, parseAddress, parseEndpoint } from "../wire/address.ts";
 import { CONGESTION, type CongestionName } from "../wire/control.ts";
 import { readCap } from "./cap.ts";
@@ -15,9 +15,49 @@ export const PATHS_MOST = 32;
 
 const METRIC_MOST = 65535;
 
-export function readRemote(table: Table, identity: Identity, source: Source): RemoteConfig | null {
+/** Remotes one local may have. */
+const REMOTES_MOST = 8;
+
+const RETURN_SECONDS = 60;
+const RETURN_SECONDS_LEAST = 5;
+const RETURN_SECONDS_MOST = 604_800;
+
+/** Every remote that has no fault; null when one has. */
+export function readRemotes(
+  tables: readonly Table[],
+  identity: Identity,
+  source: Source,
+): readonly RemoteConfig[] | null {
+  if (tables.length > REMOTES_MOST) {
+    const { document, header } = tables[REMOTES_MOST]!;
+    document.fault(header, `more than ${REMOTES_MOST} remotes`, `leave at most ${REMOTES_MOST}`);
+  }
+  const remotes: RemoteConfig[] = [];
+  for (const table of tables) {
+    const remote = readRemote(table, identity, source);
+    if (tables.length === 1 && table.has("return_seconds")) {
+      const message = "return_seconds is for several remotes, and this is the only one";
+      table.faultAtKey("return_seconds", message, "remove it, or add another [[remote]]");
+    }
+    if (remote === null) continue;
+    if (remotes.some((other) => sameEndpoint(other, remote))) {
+      const text = formatEndpoint(remote.host, remote.port);
+      table.fault("endpoint", `${quote(text)} is a remote already`, "remove one of the two [[remote]]");
+    }
+    remotes.push(remote);
+  }
+  return tables.length > 0 && remotes.length === tables.length ? remotes : null;
+}
+
+function sameEndpoint(a: RemoteConfig, b: RemoteConfig): boolean {
+  return a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port;
+}
+
+function readRemote(table: Table, identity: Identity, source: Source): RemoteConfig | null {
   const keys = readPeerKeys(table, identity, source);
   table.require("endpoint");
+  const returnSeconds =
+    table.integer("return_seconds", RETURN_SECONDS_LEAST, RETURN_SECONDS_MOST) ?? RETURN_SECONDS;
   const text = table.text("endpoint");
   if (text === null) return null;
   const endpoint = parseEndpoint(text);
@@ -25,7 +65,7 @@ export function readRemote(table: Table, identity: Identity, source: Source): Re
     table.fault("endpoint", `endpoint ${quote(text)} is no host:port`, endpointAdvice(text));
     return null;
   }
-  return keys === null ? null : { ...endpoint, ...keys };
+  return keys === null ? null : { ...endpoint, ...keys, returnSeconds };
 }
 
 function endpointAdvice(text: string): string {

@@ -8,7 +8,7 @@ import type { Fault } from "./fault.ts";
 import { readHost } from "./host.ts";
 import { type Identity, readIdentity } from "./identity.ts";
 import { headerOf, SECTION_NAMES, SECTIONS, type SectionName } from "./keys.ts";
-import { readPaths, readRemote } from "./local.ts";
+import { readPaths, readRemotes } from "./local.ts";
 import { readPool } from "./pool.ts";
 import { readListen, readPeers } from "./remote.ts";
 import type { Source } from "./source.ts";
@@ -67,12 +67,11 @@ function readDocument(document: Document, source: Source): Config | null {
   };
   const own = tunnel?.addresses ?? [];
   if (role === "local") {
-    const remoteTable = single(document, "remote", top);
-    const remote = remoteTable && readRemote(remoteTable, identity, source);
+    const remotes = readRemotes(several(document, "remote", top), identity, source);
     const paths = readPaths(several(document, "path", top), tunnel?.interface ?? null);
     const host = readHost(hostTables, { role, own, peers: [], listenPort: 0 });
     const keys = ownKeys(identity);
-    return tunnel && remote && keys ? { role, tunnel, host, keys, ...common, remote, paths } : null;
+    return tunnel && remotes && keys ? { role, tunnel, host, keys, ...common, remotes, paths } : null;
   }
   if (role === "remote") {
     const listenTable = single(document, "listen", null);
@@ -168,7 +167,7 @@ function checkedSections(document: Document, name: SectionName): Table[] {
       `${name} is ${typeName(value)}, not a section`,
       `write ${header} on a line of its own`,
     );
-  } else if (repeated !== SECTIONS[name].repeated) {
+  } else if (SECTIONS[name].repeated !== "either" && repeated !== SECTIONS[name].repeated) {
     const message = repeated
       ? `${header} stands once, not in a list`
       : `${name} is one of a list of sections`;
@@ -205,7 +204,7 @@ const syntaxAdvice: readonly (readonly [message: string, advice: string])[] = [
   ["invalid value", "put text in quotes"],
   [
     "trying to redefine",
-    "remove one of the two, or merge them; of [[path]] and [[peer]] there may be several",
+    "remove one of the two, or merge them; of [[remote]], [[path]] and [[peer]] there may be several",
   ],
   ["unfinished string", "close the string with the quote it began with"],
   ["control characters are not allowed in strings", "close the string on the line it began"],
@@ -225,10 +224,12 @@ function syntaxFault(text: string, error: unknown): Fault {
   const at = error instanceof TomlError ? error : { line: 1, column: 1 };
   const message = error instanceof Error ? error.message : String(error);
   const first = message.replace(/^Invalid TOML document: /, "").split("\n")[0]!;
-  const advice = syntaxAdvice.find(([start]) => first.startsWith(start))?.[1] ?? "see https://toml.io";
   let offset = 0;
   for (let line = 1; line < at.line; line++) offset = text.indexOf("\n", offset) + 1;
   offset += at.column - 1;
   const token = /^[^\s,\]}#]+/.exec(text.slice(offset, offset + 100))?.[0] ?? "";
+  const both = first.startsWith("trying to redefine") && /^\[{0,2}remote\]/.test(`${token}]`);
+  const known = syntaxAdvice.find(([start]) => first.startsWith(start))?.[1] ?? "see https://toml.io";
+  const advice = both ? "write [[remote]] for each of several, or [remote] for the only one" : known;
   return faultAt(text, { offset, length: token.length }, `not TOML: ${first}`, advice);
 }

@@ -1,11 +1,6 @@
-/**
- * Asks the remote portal for a handshake by each path alone, and pings it. A handshake that is never proved changes
- * nothing at the remote: whoever has a session with it keeps that (proto/acceptor.ts).
- */
-import type { LocalConfig } from "../config/config.ts";
-import { MacChecker, MacStamper } from "../proto/cookie.ts";
-import { Initiator, type StaticKeys } from "../proto/noise.ts";
-import type { NoiseCrypto } from "../proto/noisecrypto.ts";
+/** Asks a remote portal by each path alone whether it answers (proto/knock.ts), and pings it. */
+import type { LocalConfig, RemoteConfig } from "../config/config.ts";
+import { Knock, type Knocker } from "../proto/knock.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import { ECONNREFUSED, SysError } from "../sys/errno.ts";
 import { Pinger } from "../sys/icmp.ts";
@@ -13,7 +8,6 @@ import { errno } from "../sys/libc.ts";
 import { nativeBlock } from "../sys/memory.ts";
 import { Poller } from "../sys/poll.ts";
 import { UdpSocket } from "../sys/udp.ts";
-import { emitInitiationPayload, parseResponse, SESSION_ID_BYTES, VERSION } from "../wire/handshake.ts";
 import type { Exchange, PathFacts } from "./judge/facts.ts";
 
 /** Microseconds. */
@@ -29,17 +23,16 @@ function micros(): number {
   return Bun.nanoseconds() / 1000;
 }
 
-export interface Asker {
+export interface Asker extends Knocker {
   readonly config: LocalConfig;
-  readonly crypto: NoiseCrypto;
-  readonly statics: StaticKeys;
-  readonly suiteId: number;
+  /** The one of its remotes that is asked. */
+  readonly known: RemoteConfig;
 }
 
 /** One outcome for each device. */
 export function exchangeBy(devices: readonly string[], remote: Endpoint, asker: Asker): Exchange[] {
-  const { crypto, statics, config } = asker;
-  if (crypto.sharedSecret(statics.privateKey, config.remote.publicKey) === null) {
+  const { crypto, statics, known } = asker;
+  if (crypto.sharedSecret(statics.privateKey, known.publicKey) === null) {
     return devices.map(() => ({
       outcome: "unsent",
       problem: "[remote] public_key belongs to no private key",
@@ -64,19 +57,13 @@ export function exchangeBy(devices: readonly string[], remote: Endpoint, asker: 
 class Attempt {
   outcome: Exchange | null = null;
   readonly socket: UdpSocket | null = null;
-  private readonly asker: Asker;
-  private readonly stamper: MacStamper;
-  private readonly checker: MacChecker;
+  private readonly knock: Knock;
   private readonly block = nativeBlock(MESSAGE_BYTES);
-  private initiator: Initiator | null = null;
-  private index = 0;
   private sentAt = 0;
   private retryAt = 0;
 
   constructor(device: string, remote: Endpoint, asker: Asker) {
-    this.asker = asker;
-    this.stamper = new MacStamper(asker.crypto, asker.config.remote.publicKey);
-    this.checker = new MacChecker(asker.crypto, asker.statics.publicKey);
+    this.knock = new Knock(asker, asker.known);
     try {
       const socket = new UdpSocket({ ipv6: remote.isIpv6, device, offloads: false });
       socket.connect(remote);
@@ -89,21 +76,8 @@ class Attempt {
 
   onTimeout(now: number): void {
     if (this.outcome !== null || now < this.retryAt) return;
-    const { crypto, statics, config, suiteId } = this.asker;
-    const random = crypto.random(4);
-    this.index = new DataView(random.buffer).getUint32(0);
-    this.initiator = new Initiator(crypto, statics, config.remote.publicKey, config.remote.presharedKey);
-    const sessionId = crypto.random(SESSION_ID_BYTES);
-    const payload = emitInitiationPayload({
-      sessionId,
-      version: VERSION,
-      suiteId,
-      rekey: false,
-      wantsLease: false,
-    });
-    const message = this.initiator.initiation(0, this.index, payload);
+    const message = this.knock.initiation(now);
     this.retryAt = now + RETRY;
-    this.stamper.stamp(now, message);
     this.block.bytes.set(message);
     this.sentAt = micros();
     if (this.socket!.send(this.block, 0, message.length, message.length, null) === "sent") return;
@@ -116,20 +90,10 @@ class Attempt {
       if (errno() === ECONNREFUSED) this.outcome = { outcome: "refused" };
       return;
     }
-    const message = this.block.bytes.slice(0, length);
-    const response = parseResponse(message);
-    if (response === null) {
-      // It wants a cookie first: it gets one with the next initiation.
-      if (this.stamper.readCookieReply(now, message)) this.retryAt = now;
-      return;
-    }
-    if (response.receiverIndex !== this.index) return;
-    if (this.checker.check(now, message, this.socket!.source, false) !== "ok") return;
-    const answer = this.initiator!.response(message);
-    this.outcome =
-      answer === null
-        ? { outcome: "unreadable" }
-        : { outcome: "answered", rttMs: (now - this.sentAt) / 1000 };
+    const reply = this.knock.onMessage(now, this.block.bytes.slice(0, length), this.socket!.source);
+    if (reply === "cookie") this.retryAt = now;
+    else if (reply === "unreadable") this.outcome = { outcome: reply };
+    else if (reply === "answered") this.outcome = { outcome: reply, rttMs: (now - this.sentAt) / 1000 };
   }
 }
 

@@ -1,13 +1,25 @@
 /** Gathers all facts, one after the other: those of the network first, then one second of measuring. Changes nothing. */
-import type { Config } from "../config/config.ts";
+import type { Config, LocalConfig } from "../config/config.ts";
+import type { Knocker } from "../proto/knock.ts";
 import type { StatusReport } from "../share/status.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { interfaceIndex } from "../sys/netlink.ts";
 import type { Facts, HostFacts } from "./judge/facts.ts";
 import { conntrackFacts, kernelFacts, listenFacts, rightsFacts } from "./machine.ts";
-import { findRemote, pathFacts, takerFacts } from "./paths.ts";
+import { findRemote, otherFacts, pathFacts, takerFacts } from "./paths.ts";
 import { measureSpeed } from "./speed.ts";
+
+/** Of the paths to the remote in use, or else to the first, and of the other remotes. */
+async function waysOf(config: LocalConfig, knocker: Knocker, status: StatusReport | null) {
+  const at = Math.max(0, status?.remotes?.findIndex((remote) => remote.status === "in use") ?? 0);
+  const known = config.remotes[at] ?? config.remotes[0]!;
+  const found = await findRemote(known, config.paths);
+  const ways = pathFacts(found, { config, known, ...knocker }, status !== null);
+  const others = config.remotes.filter((remote) => remote !== known);
+  const askers = others.map((other) => ({ config, known: other, ...knocker }));
+  return { ...ways, others: await Promise.all(askers.map((asker) => otherFacts(asker))) };
+}
 
 /**
  * `status`: what the portal that runs with this configuration says; null when none does. `start`: what it would have
@@ -25,10 +37,11 @@ export async function gather(
   const suites = chooseSuites();
   const suite = config.tunnel.privacy ? suites.aes : suites.blake2s;
   const runs = status !== null;
+  const knocker = { crypto, statics, suiteId: suite.id };
   const ways =
     config.role === "local"
-      ? pathFacts(await findRemote(config), { config, crypto, statics, suiteId: suite.id }, runs)
-      : { paths: [], absent: [], remote: null };
+      ? await waysOf(config, knocker, status)
+      : { paths: [], absent: [], remote: null, others: [] };
   return {
     role: config.role,
     status,

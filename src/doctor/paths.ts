@@ -1,5 +1,5 @@
 /** Finds out about a local's paths, and about what else on this machine has routes for all the world. */
-import type { LocalConfig } from "../config/config.ts";
+import type { PathConfig, RemoteConfig } from "../config/config.ts";
 import { interfacesOf, isGlob, means } from "../config/glob.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import { SysError } from "../sys/errno.ts";
@@ -17,7 +17,7 @@ import { PROTOCOL } from "../sys/routing.ts";
 import { endpointOf } from "../sys/udp.ts";
 import { formatAddress, parseAddress } from "../wire/address.ts";
 import { type Asker, exchangeBy, pingBy } from "./exchange.ts";
-import type { Facts, PathFacts, RemoteFacts } from "./judge/facts.ts";
+import type { Facts, OtherFacts, PathFacts, RemoteFacts } from "./judge/facts.ts";
 import { readNumber } from "./machine.ts";
 
 /** Milliseconds for name servers: longer than those in reach of a path are asked. */
@@ -35,7 +35,7 @@ interface Found {
 }
 
 /** As the portal that runs finds it. */
-export async function findRemote({ remote: { host, port }, paths }: LocalConfig): Promise<Found> {
+export async function findRemote({ host, port }: RemoteConfig, paths: readonly PathConfig[]): Promise<Found> {
   const literal = parseAddress(host);
   if (literal !== null) return foundAt(host, port, [literal]);
   const present = listInterfaces().map(({ name }) => name);
@@ -100,6 +100,28 @@ export function pathFacts(
   return { paths: tryPaths(bare, endpointOf(target, remote.port), asker, runs), absent, remote };
 }
 
+/** Of a remote that waits until it is needed: by which paths it answers. A portal that runs is not disturbed. */
+export async function otherFacts(asker: Asker): Promise<OtherFacts> {
+  const { remote, addresses } = await findRemote(asker.known, asker.config.paths);
+  const interfaces = listInterfaces();
+  const names = interfacesOf(
+    asker.config.paths,
+    interfaces.map(({ name }) => name),
+  );
+  const able = interfaces.filter(({ name, up }) => up && names.includes(name));
+  const target = targetOf(addresses, able);
+  const { host, port, problem } = remote;
+  if (target === null) return { host, port, problem, exchanges: [] };
+  const leading = able.filter((device) => leads(target, device)).map(({ name }) => name);
+  const exchanges = exchangeBy(leading, endpointOf(target, port), asker);
+  return {
+    host,
+    port,
+    problem,
+    exchanges: exchanges.map((exchange, i) => ({ interface: leading[i]!, exchange })),
+  };
+}
+
 /** Tries those that could carry anything. */
 function tryPaths(paths: readonly PathFacts[], remote: Endpoint, asker: Asker, runs: boolean): PathFacts[] {
   const able = paths.filter(({ device, way }) => device?.up === true && way !== null);
@@ -123,12 +145,14 @@ function targetOf(
   addresses: readonly Uint8Array[],
   devices: readonly (InterfaceEntry | null)[],
 ): Uint8Array | null {
-  const leads = (address: Uint8Array) =>
-    devices.some((device) => {
-      const way: Way | null = device === null ? null : wayTo(address, device.index);
-      return way !== null && way.table !== 0;
-    });
-  return addresses.find(leads) ?? addresses[0] ?? null;
+  return (
+    addresses.find((address) => devices.some((device) => leads(address, device))) ?? addresses[0] ?? null
+  );
+}
+
+function leads(address: Uint8Array, device: InterfaceEntry | null): boolean {
+  const way: Way | null = device === null ? null : wayTo(address, device.index);
+  return way !== null && way.table !== 0;
 }
 
 function addressesOf(owned: ReturnType<typeof listAddresses>, index: number, ipv6: boolean): string[] {

@@ -92,6 +92,8 @@ export class Cap {
   private receivedBefore = 0;
   private tickAt = Number.NEGATIVE_INFINITY;
   private receivedAtTick = 0;
+  /** What `charge` was told. */
+  private charged = 0;
   /** A cap is reached. */
   private reached = false;
 
@@ -110,6 +112,11 @@ export class Cap {
     this.counted = this.total;
     this.receivedAtTick = meter.receivedWireBytes;
     this.judge();
+  }
+
+  /** Bytes of IP packets that left and came by the path's interface beside what the meter counts. */
+  charge(bytes: number): void {
+    this.charged += bytes;
   }
 
   /** The path may not be used. */
@@ -201,6 +208,6 @@ export class Cap {
   }
 
   private get total(): number {
-    return this.meter === null ? 0 : this.meter.sentWireBytes + this.meter.receivedWireBytes;
+    return this.charged + (this.meter === null ? 0 : this.meter.sentWireBytes + this.meter.receivedWireBytes);
   }
 }

@@ -42,7 +42,8 @@ interface Way {
   readonly carrier: Carrier;
   /** The path id that its handshake messages bear; the remote gives it back, and looks no further. */
   readonly mark: number;
-  readonly stamper: MacStamper;
+  /** For the present remote. */
+  stamper: MacStamper;
 }
 
 /** Takes the addresses that the remote gives this portal; none where it has none to give. */
@@ -65,7 +66,7 @@ const HURRY_PAUSE = 100 * MILLISECOND;
 const ATTEMPTS_BEFORE_ADVICE = 15;
 
 export class Dialer {
-  readonly peer: Peer;
+  peer: Peer;
   private readonly portal: Portal;
   private readonly ways: Way[] = [];
   private readonly checker: MacChecker;
@@ -103,6 +104,15 @@ export class Dialer {
   remove(carrier: Carrier): void {
     const at = this.ways.findIndex((way) => way.carrier === carrier);
     if (at >= 0) this.ways.splice(at, 1);
+  }
+
+  /** The remote is another one from now on; nothing that was begun with the one before counts any more. */
+  change(now: number, peer: Peer): void {
+    this.peer = peer;
+    this.attempts.length = 0;
+    this.unanswered = 0;
+    for (const way of this.ways) way.stamper = new MacStamper(this.portal.environment.crypto, peer.publicKey);
+    this.hurry(now);
   }
 
   /** When `onTimeout` wants to be called. */

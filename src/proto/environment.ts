@@ -21,8 +21,8 @@ export interface Environment {
 }
 
 /** 32 unpredictable bits, for indices and tokens. */
-export function random32(environment: Environment): number {
-  const bytes = environment.crypto.random(4);
+export function random32({ crypto }: Pick<Environment, "crypto">): number {
+  const bytes = crypto.random(4);
   return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
 }
 

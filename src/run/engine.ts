@@ -129,6 +129,21 @@ export class Engine {
     this.portal.closeSession(session, reason);
   }
 
+  // --- The local's remote ---
+
+  /** Says goodbye to the remote and goes on with another. The paths' sockets are the caller's to lead there. */
+  changeRemote(now: number, peer: Peer, reason: string): void {
+    const { peers } = this.portal;
+    const { session } = peers[0]!;
+    if (session !== null) {
+      this.outbound.close(session, now);
+      this.portal.closeSession(session, reason);
+    }
+    peers[0] = peer;
+    this.portal.onPeersChanged();
+    this.dialer?.change(now, peer);
+  }
+
   // --- The local's paths ---
 
   /** What there is of a local path in the session, if there is one. */

@@ -1,25 +1,30 @@
-/** What only a local portal has beside its engine: its paths, the interfaces they hang on, and the remote's addresses. */
+/** What only a local portal has beside its engine: its paths, the interfaces they hang on, and its remotes. */
 import type { LocalConfig } from "../config/config.ts";
 import type { InterfaceNews } from "../share/io.ts";
 import type { Interfaces } from "../sys/interfaces.ts";
+import { nativeBlock } from "../sys/memory.ts";
 import { resolveName } from "../sys/names.ts";
 import type { UdpSocket } from "../sys/udp.ts";
 import type { Caps } from "./caps.ts";
 import type { Engine } from "./engine.ts";
 import { StartFailure } from "./failure.ts";
+import { Knocks } from "./knocks.ts";
 import type { Log } from "./log.ts";
 import type { Sockets } from "./loop.ts";
-import { openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
+import { openKnock, openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
 import { PathManager } from "./pathmanager.ts";
-import { Resolver } from "./resolver.ts";
+import { Remotes } from "./remotes.ts";
+
+/** For a handshake message. */
+const MESSAGE_BYTES = 2048;
 
 export class Local implements Sockets {
   readonly paths: PathManager<UdpSocket>;
-  readonly resolver: Resolver;
+  readonly remotes: Remotes;
   readonly interfaces: Interfaces;
   /** Called with the interfaces of the paths before one of them gets a socket, and whenever they may have changed. */
   onPaths: (names: readonly string[]) => void = () => {};
-  private readonly engine: Engine;
+  private readonly knocks: Knocks;
   private readonly clock: () => number;
 
   /** `clock`: microseconds. Nothing happens before `begin`. */
@@ -31,7 +36,6 @@ export class Local implements Sockets {
     clock: () => number,
     opened: { close(): void }[],
   ) {
-    this.engine = engine;
     this.clock = clock;
     let warned = false;
     const open = (name: string, remotes: Parameters<typeof openPathSocket>[1]): UdpSocket => {
@@ -45,20 +49,24 @@ export class Local implements Sockets {
     this.paths = new PathManager(engine, config.tunnel.interface, open, caps, log);
     this.paths.configure(clock(), config.paths);
     this.interfaces = watchInterfaces(opened);
-    this.resolver = new Resolver(
-      config.remote.host,
-      config.remote.port,
+    const { environment, statics } = engine.portal;
+    const knocker = { crypto: environment.crypto, statics, suiteId: environment.suites[0]!.id };
+    this.knocks = new Knocks(knocker, openKnock, nativeBlock(MESSAGE_BYTES));
+    this.remotes = new Remotes(config.remotes, {
+      engine,
+      paths: this.paths,
+      knocks: this.knocks,
       log,
-      (endpoints) => this.paths.setRemotes(clock(), endpoints),
-      (host) => resolveName(host, this.paths.names),
-    );
+      resolve: (host) => resolveName(host, this.paths.names),
+      clock,
+    });
     opened.push({ close: () => this.close() });
   }
 
   /** Begins with what there is, be it nothing. Throws a `StartFailure` when portal is not permitted to have paths. */
   begin(): void {
     this.onInterfaces(this.clock(), true);
-    this.resolver.ask();
+    this.remotes.begin();
     const denied = this.paths.faults.find((fault) => fault instanceof StartFailure);
     if (denied !== undefined) throw denied;
   }
@@ -77,7 +85,7 @@ export class Local implements Sockets {
     else this.interfaces.read(this.teller(now));
     this.onPaths(this.paths.names);
     // A name server may be in reach now.
-    if (this.resolver.waits) this.resolver.hurry(now);
+    this.remotes.hurry(now);
   }
 
   /** The operator has asked for other paths than before. */
@@ -88,7 +96,7 @@ export class Local implements Sockets {
   onTick(now: number): void {
     this.interfaces.onTick(this.teller(now));
     this.paths.onTick(now);
-    this.resolver.onTick(now, this.engine.portal.sessions[0]?.isUp ?? false);
+    this.remotes.onTick(now);
   }
 
   private teller(now: number): (news: InterfaceNews) => void {
@@ -96,6 +104,7 @@ export class Local implements Sockets {
   }
 
   private close(): void {
+    this.knocks.close();
     for (const socket of this.sockets) socket.close();
   }
 }

@@ -76,6 +76,22 @@ export function openPathSocket(
   throw new Error("the remote has no address");
 }
 
+/** The same for a moment, to ask another remote whether it answers; null where it has no route to any. */
+export function openKnock(device: string, remotes: readonly Endpoint[]): UdpSocket | null {
+  for (const remote of remotes) {
+    let socket: UdpSocket | null = null;
+    try {
+      socket = new UdpSocket({ ipv6: remote.isIpv6, device, offloads: false });
+      socket.connect(remote);
+      return socket;
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      socket?.close();
+    }
+  }
+  return null;
+}
+
 function pathSocket(device: string, remote: Endpoint, offloads: boolean): UdpSocket {
   try {
     return new UdpSocket({ ipv6: remote.isIpv6, device, offloads });

@@ -91,12 +91,25 @@ export class PathManager<Socket extends PathSocket> {
     return [...this.ways.values()].map(({ socket }) => socket);
   }
 
+  /** The paths there are. */
+  get paths(): LocalPath[] {
+    return [...this.ways.values()].map(({ path }) => path);
+  }
+
   /** The interfaces that are there and asked for, be there a path already or not. */
   get names(): string[] {
     return [...this.interfaces.keys()].filter((name) => {
       const asked = this.askedFor(name);
       return asked !== null && this.wanted(name, asked).state === "up";
     });
+  }
+
+  /** The interfaces that will be paths once the remote's address is known; not those whose data cap counts by a path. */
+  get waiting(): { name: string; cap: null }[] {
+    const able = this.names.filter((name) => {
+      return this.interfaces.get(name)!.state === "up" && this.askedFor(name)!.path.cap === null;
+    });
+    return able.filter((name) => !this.ways.has(name)).map((name) => ({ name, cap: null }));
   }
 
   /** What kept interfaces from becoming paths. */
@@ -124,13 +137,16 @@ export class PathManager<Socket extends PathSocket> {
     this.tellOfNone();
   }
 
-  /** The remote's addresses, as the resolver prefers them. A path to one that is none of them any more is made anew. */
-  setRemotes(now: number, remotes: readonly Endpoint[]): void {
+  /**
+   * The addresses of the remote in use, as the resolver prefers them. A path to one that is none of them any more is made
+   * anew, for this reason.
+   */
+  setRemotes(now: number, remotes: readonly Endpoint[], reason = "the remote has another address"): void {
     this.remotes = remotes;
     for (const [name, { socket }] of this.ways) {
       const { peer } = socket;
       if (peer !== null && remotes.some((remote) => remote.samePeer(peer))) continue;
-      this.end(now, name, "the remote has another address");
+      this.end(now, name, reason);
     }
     this.settleAll(now);
     this.tellOfNone();

@@ -9,7 +9,7 @@ import type { Environment } from "../proto/environment.ts";
 import { SECOND } from "../proto/limits.ts";
 import type { StaticKeys } from "../proto/noise.ts";
 import type { NoiseCrypto } from "../proto/noisecrypto.ts";
-import { Peer } from "../proto/peer.ts";
+import type { Peer } from "../proto/peer.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../sys/memory.ts";
@@ -26,6 +26,7 @@ import { micros, runLoop, type Sockets } from "./loop.ts";
 import { canSegment, NO_SEGMENTATION, openListeners, openTun } from "./open.ts";
 import { commandsOf } from "./pathcommands.ts";
 import { type LoadConfig, peerOf, Reloader } from "./reload.ts";
+import { keyProblem, peerFor } from "./remotes.ts";
 import { base64, Reporter } from "./report.ts";
 import { openManager, Supervision } from "./supervision.ts";
 
@@ -60,10 +61,8 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   const statics: StaticKeys = { privateKey, publicKey: crypto.publicKey(privateKey) };
   const environment = environmentOf(config, crypto, log);
 
-  if (config.role === "local" && crypto.sharedSecret(privateKey, config.remote.publicKey) === null) {
-    const advice = 'write what "portal pubkey" prints of the remote\'s private key';
-    throw new StartFailure(`[remote] public_key belongs to no private key: ${advice}`, FAILED);
-  }
+  const problem = config.role === "local" ? keyProblem(config.remotes, { environment, statics }) : null;
+  if (problem !== null) throw new StartFailure(problem, FAILED);
   const listeners = config.role === "remote" ? openListeners(config, log, opened) : [];
   const tun = openTun(config.tunnel, log, opened);
   // Behind the TUN, whose name only one portal has: so has the file.
@@ -81,7 +80,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   engine.portal.keep = config.tunnel.keepSeconds * SECOND;
   const local = config.role === "local" ? new Local(config, engine, caps, log, micros, opened) : null;
   const sockets: Sockets = local ?? { sockets: listeners, version: 0 };
-  const facts = factsOf(config, statics, tun, sockets, environment, caps, lease);
+  const facts = factsOf(config, statics, tun, sockets, environment, caps, lease, local);
   const reporter = new Reporter(engine, facts, micros(), local?.paths);
   const reloader = new Reloader(config, load, engine, local, log, micros);
   process.on("SIGHUP", () => reloader.reload());
@@ -144,12 +143,7 @@ function environmentOf(config: Config, crypto: NoiseCrypto, log: Log): Environme
 
 function peersOf(config: Config): Peer[] {
   if (config.role === "remote") return config.peers.map(peerOf);
-  // Everything that enters the local's TUN is the remote's, and the remote speaks for the whole Internet.
-  const everywhere = [
-    { bytes: new Uint8Array(4), length: 0 },
-    { bytes: new Uint8Array(16), length: 0 },
-  ];
-  return [new Peer("remote", config.remote.publicKey, config.remote.presharedKey, everywhere)];
+  return [peerFor(config.remotes[0]!, config.remotes.length > 1)];
 }
 
 function factsOf(
@@ -160,6 +154,7 @@ function factsOf(
   environment: Environment,
   caps: Caps,
   lease: Lease | null,
+  local: Local | null,
 ) {
   return {
     version: pkg.version,
@@ -182,6 +177,9 @@ function factsOf(
     },
     get caps() {
       return caps.report();
+    },
+    get remotes() {
+      return local?.remotes.report(micros()) ?? [];
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Applies a changed configuration to a running portal, as far as that is possible without ending a flow: paths, peers, the
- * remote's name, the log level. What is not possible is said, and waits for a restart. A configuration with faults changes
+ * remotes, the log level. What is not possible is said, and waits for a restart. A configuration with faults changes
  * nothing.
  */
 import type { Config, LocalConfig, PeerConfig, RemotePortalConfig } from "../config/config.ts";
@@ -10,6 +10,7 @@ import type { Reloaded } from "../share/status.ts";
 import type { Engine } from "./engine.ts";
 import type { Local } from "./local.ts";
 import type { AdjustableLog } from "./log.ts";
+import { keyProblem } from "./remotes.ts";
 
 /** Reads the configuration again: it, or what is wrong with it, as `portal check` would say it. */
 export type LoadConfig = () => { readonly config: Config } | { readonly faults: string };
@@ -41,7 +42,7 @@ export class Reloader {
 
   /** Does it, and says in the log and to whoever asked what came of it. */
   reload(): Reloaded {
-    const loaded = this.load();
+    const loaded = this.checked();
     if ("faults" in loaded) {
       this.log.error("the changed configuration has faults, and the one before stays in force:");
       for (const line of loaded.faults.split("\n")) if (line.trim() !== "") this.log.error(line);
@@ -52,6 +53,13 @@ export class Reloader {
     for (const what of outcome.applied) this.log.info(`reloaded: ${what}`);
     for (const what of outcome.waiting) this.log.warn(`not reloaded: ${what} needs a restart`);
     return outcome;
+  }
+
+  private checked(): ReturnType<LoadConfig> {
+    const loaded = this.load();
+    if ("faults" in loaded || loaded.config.role !== "local") return loaded;
+    const problem = keyProblem(loaded.config.remotes, this.engine.portal);
+    return problem === null ? loaded : { faults: problem };
   }
 
   private apply(next: Config): { applied: string[]; waiting: string[] } {
@@ -72,10 +80,9 @@ export class Reloader {
     };
     if (before.role === "local" && next.role === "local") {
       applied.push(...this.applyLocal(before, next));
-      const { host, port } = next.remote;
-      const { presharedKey } = samePair(before, next) ? next.remote : before.remote;
-      const remote = { ...before.remote, host, port, presharedKey };
-      this.running = { ...before, ...common, remote, paths: next.paths };
+      // With another key of its own, or another secret, the remotes are such as fit to that.
+      const remotes = same(before.keys, next.keys) ? next.remotes : before.remotes;
+      this.running = { ...before, ...common, remotes, paths: next.paths };
     } else if (before.role === "remote" && next.role === "remote") {
       // With another key of its own, or another secret, the peers are such as fit to that.
       const fits = same(before.keys, next.keys);
@@ -87,15 +94,8 @@ export class Reloader {
 
   private applyLocal(before: LocalConfig, next: LocalConfig): string[] {
     const applied: string[] = [];
-    const { host, port, presharedKey } = next.remote;
-    if (samePair(before, next) && !same(before.remote.presharedKey, presharedKey)) {
-      applied.push("[remote] preshared_key, with the next handshake");
-      this.engine.portal.peers[0]!.presharedKey = presharedKey;
-    }
-    if (before.remote.host !== host || before.remote.port !== port) {
-      applied.push(`[remote] endpoint ${before.remote.host}:${before.remote.port} -> ${host}:${port}`);
-      this.local!.resolver.change(host, port);
-    }
+    if (same(before.keys, next.keys))
+      applied.push(...this.local!.remotes.configure(this.clock(), next.remotes));
     // Also when nothing has changed in them: what commands have said is over.
     this.local!.paths.configure(this.clock(), next.paths);
     this.local!.onAsked();
@@ -118,11 +118,6 @@ export class Reloader {
     engine.portal.onPeersChanged();
     return changes(before.peers, next.peers, (peer) => peer.name, "peer");
   }
-}
-
-/** The same two portals, by their keys: a pre-shared key alone is another matter. */
-function samePair(before: LocalConfig, next: LocalConfig): boolean {
-  return same(before.keys, next.keys) && same(before.remote.publicKey, next.remote.publicKey);
 }
 
 export function peerOf({ name, publicKey, presharedKey, addresses, lease }: PeerConfig): Peer {
@@ -177,7 +172,7 @@ function same(a: unknown, b: unknown): boolean {
 const WORDS: Readonly<Record<string, string>> = {
   cap: "data caps",
   lease: "addresses given",
-  host: "endpoint",
+  remotes: "[remote]",
   upBytesPerSecond: "up",
   downBytesPerSecond: "down",
 };

@@ -22,6 +22,8 @@ export class Resolver {
   private readonly log: Log;
   private readonly found: (endpoints: Endpoint[]) => void;
   private readonly resolve: Resolve;
+  /** The remote's, in the log. */
+  name: string;
   private known = "";
   private asking = false;
   private askAt = 0;
@@ -29,19 +31,21 @@ export class Resolver {
   private silentSince = 0;
   private complained = false;
 
-  /** `found`: called when the addresses are known, and when they have changed. */
+  /** `found`: called when the addresses are known, and when they have changed. `name`: the remote's, in the log. */
   constructor(
     host: string,
     port: number,
     log: Log,
     found: (endpoints: Endpoint[]) => void,
     resolve: Resolve,
+    name = "the remote",
   ) {
     this.host = host;
     this.port = port;
     this.log = log;
     this.found = found;
     this.resolve = resolve;
+    this.name = name;
   }
 
   /** True while no address is known. */
@@ -110,7 +114,7 @@ export class Resolver {
     // Name servers give the same addresses in another order each time.
     const known = `${[...texts].sort().join(", ")} port ${port}`;
     if (known === this.known) return;
-    this.log.info(`the remote is at ${texts.join(", ")} port ${port}`);
+    this.log.info(`${this.name} is at ${texts.join(", ")} port ${port}`);
     this.known = known;
     this.found(addresses.map((address) => endpointOf(address, port)));
   }

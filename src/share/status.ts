@@ -55,7 +55,7 @@ export interface CapReport {
 }
 
 export interface SessionReport {
-  /** Name of the peer from the config; the local portal calls its peer "remote". */
+  /** Name of the peer from the config; the local portal calls its peer "remote", or of several by its endpoint. */
   peer: string;
   publicKey: string;
   status: "connecting" | "up" | "down";
@@ -73,6 +73,20 @@ export interface SessionReport {
   givenUpPackets: number;
   duplicatePackets: number;
   drops: Partial<Record<Drop, number>>;
+}
+
+/** One of a local's remotes. */
+export interface RemoteReport {
+  /** As the configuration has it. */
+  endpoint: string;
+  /** Of one that is not in use: what came of asking it last, if it was ever asked. */
+  status: "in use" | "answers" | "silent" | "not asked";
+  /** For how long; null of one that was never asked. */
+  sinceSeconds: number | null;
+  /** How long ago it was asked; null of the one in use too. */
+  askedSeconds: number | null;
+  /** For how long it must have answered to be used again in place of a later one; longer than configured after it has failed often. */
+  returnSeconds: number;
 }
 
 /** What is asked for on a local: a `[[path]]`, or what a command says. Whether it is so is in the session's paths. */
@@ -127,6 +141,8 @@ export interface StatusReport {
   offloads: { tun: boolean; udpSegmentation: boolean; udpReceive: boolean };
   cipher: string;
   sessions: SessionReport[];
+  /** A local's, in the order in which they are preferred; none on a remote. */
+  remotes: RemoteReport[];
   /** The paths that are asked for; none on a remote. */
   asked: AskedReport[];
   /** Of a local's paths; with or without a session. */

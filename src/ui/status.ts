@@ -52,6 +52,14 @@ const CAP_COLUMNS: readonly Column[] = [
   { title: "until", align: "left" },
 ];
 
+const REMOTE_COLUMNS: readonly Column[] = [
+  { title: "remote", align: "left" },
+  { title: "status", align: "left" },
+  { title: "for", align: "right" },
+  { title: "asked", align: "right" },
+  { title: "returns after", align: "right" },
+];
+
 /** Lines for a terminal of some 100 columns, the last ended by no line feed. What has no place here is in the JSON form. */
 export function renderStatus(report: StatusReport): string {
   const lines = [
@@ -61,6 +69,7 @@ export function renderStatus(report: StatusReport): string {
   ];
   // An older portal does not tell.
   if (report.addresses?.length > 0) lines.splice(2, 0, `  addresses    ${report.addresses.join(", ")}`);
+  lines.push(...remoteLines(report));
   if (report.sessions.length === 0) lines.push("", "no session");
   for (const session of report.sessions) lines.push("", ...sessionLines(session));
   const asked = report.asked.flatMap(askedLine);
@@ -140,6 +149,19 @@ function pathCells(path: PathReport): string[] {
     formatBytes(path.receivedBytes),
     path.endpoint ?? "-",
   ];
+}
+
+/** Only of several. An older portal does not tell. */
+function remoteLines({ remotes }: StatusReport): string[] {
+  if (remotes === undefined || remotes.length < 2) return [];
+  const rows = remotes.map(({ endpoint, status, sinceSeconds, askedSeconds, returnSeconds }) => [
+    endpoint,
+    status,
+    sinceSeconds === null ? "-" : formatDuration(sinceSeconds),
+    askedSeconds === null ? "-" : `${formatDuration(askedSeconds)} ago`,
+    formatDuration(returnSeconds),
+  ]);
+  return ["", ...renderTable(REMOTE_COLUMNS, rows, "")];
 }
 
 /** A newer portal than this program's may not tell of caps, nor an older one. */

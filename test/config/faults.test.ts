@@ -224,7 +224,7 @@ const table: FaultRow[] = [
   [
     "a key twice",
     () => `${LOCAL}interface = "x"\n`,
-    "13:1+9 not TOML: trying to redefine an already defined table or value | remove one of the two, or merge them; of [[path]] and [[peer]] there may be several",
+    "13:1+9 not TOML: trying to redefine an already defined table or value | remove one of the two, or merge them; of [[remote]], [[path]] and [[peer]] there may be several",
   ],
   [
     "a string without end",

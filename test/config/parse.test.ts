@@ -45,12 +45,15 @@ describe("what is right", () => {
       logLevel: "info",
       controlSocket: "/run/portal/portal0.sock",
       stateDirectory: "/var/lib/portal",
-      remote: {
-        host: "portal.example.org",
-        port: 51900,
-        publicKey: keyOf(9),
-        presharedKey: keyOf(0),
-      },
+      remotes: [
+        {
+          host: "portal.example.org",
+          port: 51900,
+          publicKey: keyOf(9),
+          presharedKey: keyOf(0),
+          returnSeconds: 60,
+        },
+      ],
       paths: ["eth0", "wwan0"].map((name) => ({
         interface: name,
         exclude: [],
@@ -158,7 +161,9 @@ over_cap = "256 kbit"
       logLevel: "debug",
       controlSocket: "/tmp/p.sock",
       stateDirectory: "/tmp/state",
-      remote: { host: "2001:db8::1", port: 4000, publicKey: keyOf(9), presharedKey: keyOf(4) },
+      remotes: [
+        { host: "2001:db8::1", port: 4000, publicKey: keyOf(9), presharedKey: keyOf(4), returnSeconds: 60 },
+      ],
       paths: [
         {
           interface: "eth0",
@@ -182,6 +187,39 @@ over_cap = "256 kbit"
     if (remote.role !== "remote") throw new Error("not remote");
     expect(remote.listen.port).toBe(1);
     expect(remote.listen.addresses.map((address) => address.length)).toEqual([4, 16]);
+  });
+
+  test("several remotes, in their order; one in a list is one", () => {
+    const several = but(
+      but(LOCAL, "[remote]", "[[remote]]"),
+      "[[path]]",
+      `[[remote]]\nendpoint = "[2001:db8::9]:1"\npublic_key = "${keyText(9)}"\nreturn_seconds = 5\n[[path]]`,
+    );
+    const config = configOf(several);
+    if (config.role !== "local") throw new Error("not local");
+    const key = { publicKey: keyOf(9), presharedKey: keyOf(0) };
+    expect(config.remotes).toEqual([
+      { host: "portal.example.org", port: 51900, ...key, returnSeconds: 60 },
+      { host: "2001:db8::9", port: 1, ...key, returnSeconds: 5 },
+    ]);
+    expect(configOf(but(LOCAL, "[remote]", "[[remote]]"))).toEqual(configOf(LOCAL));
+  });
+
+  test("a secret stands for the keys of all remotes", () => {
+    const config = configOf(`role = "local"
+secret = "correct horse battery staple"
+[tunnel]
+addresses = ["10.77.0.2/24"]
+[[remote]]
+endpoint = "192.0.2.1:51900"
+[[remote]]
+endpoint = "192.0.2.2:51900"
+[[path]]
+interface = "eth0"
+`);
+    if (config.role !== "local") throw new Error("not local");
+    const [first, second] = config.remotes;
+    expect(second).toEqual({ ...first!, host: "192.0.2.2" });
   });
 
   test("a local without addresses may be given either family, and sends both into the tunnel", () => {
@@ -213,9 +251,9 @@ name = "home"
 addresses = ["10.77.0.2"]
 `);
     if (local.role !== "local" || remote.role !== "remote") throw new Error("roles");
-    expect(local.remote.publicKey).toEqual(fakePublicKey(remote.keys.privateKey));
+    expect(local.remotes[0]!.publicKey).toEqual(fakePublicKey(remote.keys.privateKey));
     expect(remote.peers[0]!.publicKey).toEqual(fakePublicKey(local.keys.privateKey));
-    expect(local.remote.presharedKey).toEqual(remote.peers[0]!.presharedKey);
+    expect(local.remotes[0]!.presharedKey).toEqual(remote.peers[0]!.presharedKey);
     expect(local.keys.privateKey).toEqual(keysFromSecret(secret).localPrivateKey);
   });
 

@@ -1,6 +1,14 @@
-/** Faults of `[remote]`, `[[path]]`, `[listen]` and `[[peer]]`: one at a time. */
+/** Faults of `[remote]`, `[[remote]]`, `[[path]]`, `[listen]` and `[[peer]]`: one at a time. */
 import { test } from "bun:test";
 import { but, expectFaults, type FaultRow, keyText, LOCAL, REMOTE } from "./source.ts";
+
+/** One more remote behind those that there are. */
+const two = (text: string, endpoint = "192.0.2.9:51900") =>
+  but(
+    text.replace("\n[remote]", "\n[[remote]]"),
+    "[[path]]",
+    `[[remote]]\nendpoint = "${endpoint}"\npublic_key = "${keyText(10)}"\n[[path]]`,
+  );
 
 const table: FaultRow[] = [
   [
@@ -22,6 +30,42 @@ const table: FaultRow[] = [
     "endpoint port 0",
     () => but(LOCAL, ":51900", ":0"),
     '7:12+22 endpoint "portal.example.org:0" is no host:port | write "name:port", "192.0.2.1:port" or "[2001:db8::1]:port", port 1 to 65535',
+  ],
+  [
+    "a remote twice",
+    () => two(LOCAL, "PORTAL.example.org:51900"),
+    '10:12+26 "PORTAL.example.org:51900" is a remote already | remove one of the two [[remote]]',
+  ],
+  [
+    "a remote without its key",
+    () => two(LOCAL).replace(/\npublic_key = ".{44}"\n\[\[path/, "\n[[path"),
+    '9:1+10 missing key "public_key" in [remote] | add public_key = "(44 characters)"',
+  ],
+  [
+    "remote both ways",
+    () => `${LOCAL}[[remote]]\nendpoint = "192.0.2.9:51900"\n`,
+    "13:3+6 not TOML: trying to redefine an already defined table or value | write [[remote]] for each of several, or [remote] for the only one",
+  ],
+  [
+    "remote both ways, the other way round",
+    () => `${but(LOCAL, "[remote]", "[[remote]]")}[remote]\nendpoint = "192.0.2.9:51900"\n`,
+    "13:2+6 not TOML: trying to redefine an already defined table or value | write [[remote]] for each of several, or [remote] for the only one",
+  ],
+  [
+    "nine remotes",
+    () =>
+      Array.from({ length: 8 }, (_, i) => `192.0.2.${i}:1`).reduce((text, each) => two(text, each), LOCAL),
+    "30:1+10 more than 8 remotes | leave at most 8",
+  ],
+  [
+    "a return to the only one",
+    () => but(LOCAL, "[[path]]", "return_seconds = 60\n[[path]]"),
+    "9:1+14 return_seconds is for several remotes, and this is the only one | remove it, or add another [[remote]]",
+  ],
+  [
+    "a return in haste",
+    () => but(two(LOCAL), "[[path]]", "return_seconds = 1\n[[path]]"),
+    "12:18+1 return_seconds is out of range | write a number from 5 to 604800",
   ],
   [
     "path without interface",

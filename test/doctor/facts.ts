@@ -15,7 +15,7 @@ export function pathFacts(name: string, over: Partial<PathFacts> = {}): PathFact
   };
 }
 
-const COMMON: Omit<Facts, "role" | "paths" | "remote" | "listen"> = {
+const COMMON: Omit<Facts, "role" | "paths" | "remote" | "others" | "listen"> = {
   status: null,
   ownPublicKey: "OWN PUBLIC KEY",
   tunnel: { interface: "portal0", mtu: 1420, ipv6: true, taken: false },
@@ -53,6 +53,7 @@ export function localFacts(over: Partial<Facts> = {}): Facts {
     role: "local",
     paths: [pathFacts("eth0", { preferred: true }), pathFacts("wwan0")],
     remote: { host: "portal.example.org", port: 51900, addresses: ["192.0.2.1"], problem: null, ipv6: false },
+    others: [],
     listen: null,
     ...over,
   };
@@ -64,6 +65,7 @@ export function remoteFacts(over: Partial<Facts> = {}): Facts {
     role: "remote",
     paths: [],
     remote: null,
+    others: [],
     listen: { port: 51900, problem: null, forwardsIpv4: true, forwardsIpv6: true },
     ...over,
   };

@@ -1,6 +1,6 @@
 /** Facts in, findings out: what is well, and each thing that is not. */
 import { expect, test } from "bun:test";
-import type { Facts, PathFacts } from "../../src/doctor/judge/facts.ts";
+import type { Exchange, Facts, OtherFacts, PathFacts } from "../../src/doctor/judge/facts.ts";
 import type { Finding, Level } from "../../src/doctor/judge/finding.ts";
 import { countOf, judge } from "../../src/doctor/judge/judge.ts";
 import { ceilingMbit } from "../../src/doctor/judge/machine.ts";
@@ -26,6 +26,24 @@ test("a remote portal's machine on which all is well", () => {
 test("every finding that is not well says what to do, and no other does", () => {
   const bad = localFacts({ paths: [pathFacts("eth0", { device: null }), pathFacts("wwan0")] });
   for (const { level, advice } of judge(bad)) expect(advice === null).toBe(level === "ok");
+});
+
+test("a remote that is not in use: what it answers, or why it cannot", () => {
+  const [answered, silent] = [{ outcome: "answered", rttMs: 20 }, { outcome: "silent" }] as const;
+  const by = (...outcomes: Exchange[]) => outcomes.map((exchange, i) => ({ interface: `eth${i}`, exchange }));
+  const found = (exchanges: OtherFacts["exchanges"], problem: string | null = null) => {
+    const others = [{ host: "2001:db8::9", port: 51900, problem, exchanges }];
+    const findings = judge(localFacts({ others })).filter(({ subject }) => subject === "other remote");
+    return findings.map(({ level, message, advice }) => `${level} ${message} | ${advice}`);
+  };
+  expect([
+    ...found(by(answered, answered)),
+    ...found(by(answered, silent)),
+    ...found(by(silent, silent)),
+    ...found(by({ outcome: "unreadable" }, silent)),
+    ...found([]),
+    ...found([], "no name server knows it"),
+  ]).toMatchSnapshot();
 });
 
 /** One thing laid over what is well, and the only finding that is to come of it. */

@@ -18,6 +18,7 @@ const facts: PortalFacts = {
   offloads: { tun: true, udpSegmentation: true, udpReceive: true },
   cipher: "AES-128-GCM",
   caps: [],
+  remotes: [],
 };
 
 function pathsOf(world: World): PathReport[] {

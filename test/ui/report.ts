@@ -81,6 +81,7 @@ export function reportOf(changes: Partial<StatusReport> = {}): StatusReport {
     offloads: { tun: true, udpSegmentation: true, udpReceive: true },
     cipher: "AES-128-GCM",
     sessions: [sessionOf()],
+    remotes: [],
     asked: [],
     caps: [],
     drops: { notAuthentic: 12 },

@@ -58,6 +58,27 @@ describe("the table", () => {
     expect(lines.filter((line) => / is /.test(line))).toEqual(["  b is down: its interface is gone"]);
   });
 
+  test("shows how several remotes stand, and of one nothing", () => {
+    const used = { endpoint: "second.example.org:51900", status: "in use", sinceSeconds: 75 } as const;
+    const rest = { askedSeconds: null, returnSeconds: 60 };
+    const silent = {
+      ...rest,
+      endpoint: "[2001:db8::1]:51900",
+      status: "silent",
+      sinceSeconds: 4000,
+    } as const;
+    const unknown = {
+      ...rest,
+      endpoint: "192.0.2.9:51900",
+      status: "not asked",
+      sinceSeconds: null,
+    } as const;
+    const remotes = [{ ...silent, askedSeconds: 12, returnSeconds: 3600 }, { ...used, ...rest }, unknown];
+    const text = renderStatus(reportOf({ sessions: [], drops: {}, remotes }));
+    expect(text).toMatchSnapshot();
+    expect(renderStatus(reportOf({ remotes: [{ ...used, ...rest }] }))).toBe(renderStatus(reportOf()));
+  });
+
   test("shows data caps, also without a session", () => {
     const cap: CapReport = {
       path: "wwan0",

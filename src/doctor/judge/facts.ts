@@ -88,6 +88,15 @@ export interface RemoteFacts {
   readonly ipv6: boolean;
 }
 
+/** A remote that is not in use, and by which paths it answers: of those whose interface is up and leads there. */
+export interface OtherFacts {
+  readonly host: string;
+  readonly port: number;
+  /** Why its name has no address; null when it has. */
+  readonly problem: string | null;
+  readonly exchanges: readonly { readonly interface: string; readonly exchange: Exchange }[];
+}
+
 /** Something else on this machine that takes packets: an interface with a route for half of the Internet or more. */
 export interface TakerFacts {
   readonly interface: string;
@@ -143,7 +152,10 @@ export interface Facts {
   readonly paths: readonly PathFacts[];
   /** Patterns of [[path]] that mean no interface now. */
   readonly absent: readonly string[];
+  /** The one in use, or else the first. */
   readonly remote: RemoteFacts | null;
+  /** Those beside it, in the order of the configuration. */
+  readonly others: readonly OtherFacts[];
   readonly listen: ListenFacts | null;
   readonly takers: readonly TakerFacts[];
   readonly policyRouting: boolean;

@@ -3,6 +3,7 @@ import type { Facts } from "./facts.ts";
 import type { Finding, Level } from "./finding.ts";
 import { judgeMachine } from "./machine.ts";
 import { judgeListen, judgeObstacles, judgeOthers, judgeRemote } from "./network.ts";
+import { judgeOther } from "./other.ts";
 import { judgeAbsent, judgePath } from "./path.ts";
 
 export function judge(facts: Facts): Finding[] {
@@ -11,6 +12,7 @@ export function judge(facts: Facts): Finding[] {
     ...judgeListen(facts),
     ...judgeObstacles(facts),
     ...judgeRemote(facts),
+    ...facts.others.map((other) => judgeOther(facts, other)),
     ...facts.paths.flatMap((path) => judgePath(facts, path)),
     ...judgeAbsent(facts),
     ...judgeOthers(facts),

@@ -1,0 +1,215 @@
+/**
+ * A real local engine with its path manager, caps and remotes, and real remote engines, on one virtual clock and a network
+ * that takes no time: what a change of the remote does to all of them.
+ */
+import type { RemoteConfig } from "../../src/config/config.ts";
+import type { Environment } from "../../src/proto/environment.ts";
+import type { StaticKeys } from "../../src/proto/noise.ts";
+import { Peer } from "../../src/proto/peer.ts";
+import { Caps } from "../../src/run/caps.ts";
+import { Engine } from "../../src/run/engine.ts";
+import { Knocks } from "../../src/run/knocks.ts";
+import { createLog } from "../../src/run/log.ts";
+import { pathOf } from "../../src/run/pathcommands.ts";
+import { PathManager, type PathSocket } from "../../src/run/pathmanager.ts";
+import { peerFor, Remotes } from "../../src/run/remotes.ts";
+import type { Endpoint } from "../../src/share/endpoint.ts";
+import { chooseSuites } from "../../src/sys/aead.ts";
+import { createNoiseCrypto } from "../../src/sys/crypto.ts";
+import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../../src/sys/memory.ts";
+import { endpointOf } from "../../src/sys/udp.ts";
+import { copyOf, endpointKey, FakeSocket, FakeTun } from "../sim/fakes.ts";
+
+export const MILLISECOND = 1000;
+export const SECOND = 1_000_000;
+
+const PORT = 51900;
+const STEP = 10 * MILLISECOND;
+
+const crypto = createNoiseCrypto();
+
+function keysOf(seed: number): StaticKeys {
+  const privateKey = new Uint8Array(32).fill(seed);
+  return { privateKey, publicKey: crypto.publicKey(privateKey) };
+}
+
+const LOCAL = keysOf(1);
+
+class Socket extends FakeSocket implements PathSocket {
+  closed = false;
+  close(): void {
+    this.closed = true;
+  }
+}
+
+/** A remote portal at 192.0.2.NUMBER. */
+export class Server {
+  readonly keys: StaticKeys;
+  readonly engine: Engine;
+  readonly socket: FakeSocket;
+  readonly endpoint: Endpoint;
+  /** It hears nobody, and nobody hears it. */
+  dead = false;
+  readonly log: string[] = [];
+
+  constructor(network: Network, number: number) {
+    this.keys = keysOf(number + 1);
+    this.endpoint = endpointOf(Uint8Array.of(192, 0, 2, number), PORT);
+    this.socket = new FakeSocket(null, true, (bytes, to) => {
+      if (!this.dead && network.online) network.sockets.get(endpointKey(to))?.arrive(bytes, this.endpoint);
+    });
+    this.engine = new Engine({
+      environment: environmentOf(this.log),
+      statics: this.keys,
+      role: "remote",
+      peers: [new Peer("home", LOCAL.publicKey, new Uint8Array(32), [])],
+      tun: new FakeTun(true, () => {}),
+    });
+  }
+
+  /** What the local's configuration says of it. */
+  config(over: Partial<RemoteConfig> = {}): RemoteConfig {
+    const host = `192.0.2.${this.endpoint.block.bytes[7]}`;
+    const presharedKey = new Uint8Array(32);
+    return { host, port: PORT, publicKey: this.keys.publicKey, presharedKey, returnSeconds: 20, ...over };
+  }
+}
+
+export class Network {
+  now = SECOND;
+  online = true;
+  readonly servers: readonly Server[];
+  readonly log: string[] = [];
+  readonly paths: PathManager<PathSocket>;
+  readonly engine: Engine;
+  readonly caps: Caps;
+  readonly remotes: Remotes;
+  readonly knocks: Knocks;
+  /** The local's sockets, by the address that remotes see. */
+  readonly sockets = new Map<string, Socket>();
+  /** Those that were for asking. */
+  readonly knocking: { readonly device: string; readonly socket: Socket }[] = [];
+  /** What names mean. */
+  readonly names = new Map<string, string>();
+  private hosts = 0;
+  private tickAt = 0;
+
+  /** `paths`: settings of [[path]], each by an interface of its own. */
+  constructor(
+    servers: number,
+    paths: readonly Readonly<Record<string, unknown>>[],
+    configs: (servers: readonly Server[]) => readonly RemoteConfig[] = (all) =>
+      all.map((each) => each.config()),
+  ) {
+    this.servers = Array.from({ length: servers }, (_, i) => new Server(this, i + 1));
+    const remotes = configs(this.servers);
+    const environment = environmentOf(this.log);
+    this.engine = new Engine({
+      environment,
+      statics: LOCAL,
+      role: "local",
+      peers: [peerFor(remotes[0]!, remotes.length > 1)],
+      tun: new FakeTun(true, () => {}),
+    });
+    const log = createLog("info", (line) => this.log.push(line));
+    this.caps = new Caps([], log, () => Date.UTC(2026, 0, 1) + this.now / 1000);
+    const open = (_: string, to: readonly Endpoint[]) => this.open(to[0]!, true);
+    this.paths = new PathManager(this.engine, "portal0", open, this.caps, log);
+    const knock = (device: string, to: readonly Endpoint[]): PathSocket => {
+      const socket = this.open(to[0]!, false);
+      this.knocking.push({ device, socket });
+      return socket;
+    };
+    const knocker = { crypto, statics: LOCAL, suiteId: environment.suites[0]!.id };
+    this.knocks = new Knocks(knocker, knock, nativeBlock(2048));
+    this.remotes = new Remotes(remotes, {
+      engine: this.engine,
+      paths: this.paths,
+      knocks: this.knocks,
+      log,
+      resolve: async (host) => {
+        const address = this.names.get(host);
+        if (address === undefined) throw new Error("nobody knows it");
+        return [address];
+      },
+      clock: () => this.now,
+    });
+    this.paths.configure(
+      this.now,
+      paths.map((path, i) => pathOf({ interface: `eth${i}`, ...path })) as never,
+    );
+    for (const [i] of paths.entries())
+      this.paths.onInterface(this.now, { name: `eth${i}`, state: "up", outward: true });
+    this.remotes.begin();
+  }
+
+  private open(to: Endpoint, offloads: boolean): Socket {
+    const from = endpointOf(Uint8Array.of(198, 51, 100, 1), ++this.hosts);
+    const socket = new Socket(copyOf(to), offloads, (bytes, destination) => {
+      const server = this.servers.find(({ endpoint, dead }) => !dead && endpoint.samePeer(destination));
+      if (this.online) server?.socket.arrive(bytes, from);
+    });
+    this.sockets.set(endpointKey(from), socket);
+    return socket;
+  }
+
+  /** Which of the servers has a session that is up with the local, and the local with it. */
+  get used(): number {
+    const session = this.engine.portal.sessions[0];
+    if (session?.isUp !== true) return -1;
+    return this.servers.findIndex(({ keys }) => keys.publicKey.join() === session.peer.publicKey.join());
+  }
+
+  /** The standing of each, in words. */
+  get standings(): string[] {
+    return this.remotes.report(this.now).map(({ status }) => status);
+  }
+
+  async runFor(micros: number): Promise<void> {
+    for (const end = this.now + micros; this.now < end; ) await this.step();
+  }
+
+  /** Runs until the condition holds; the seconds it took. */
+  async until(condition: () => boolean, within: number): Promise<number> {
+    const start = this.now;
+    while (!condition()) {
+      if (this.now > start + within * SECOND)
+        throw new Error(`not within ${within} s:\n${this.log.join("\n")}`);
+      await this.step();
+    }
+    return (this.now - start) / SECOND;
+  }
+
+  private async step(): Promise<void> {
+    const { now, engine } = this;
+    for (const socket of this.paths.sockets) while (engine.receive(now, socket));
+    engine.service(now);
+    for (const { dead, engine: remote, socket } of this.servers) {
+      if (dead) socket.clear();
+      while (remote.receive(now, socket));
+      remote.service(now);
+    }
+    if (now >= this.tickAt) {
+      this.tickAt = now + SECOND;
+      this.caps.onTick(now);
+      this.paths.onTick(now);
+      this.remotes.onTick(now);
+      // Names are looked up beside the loop.
+      await Bun.sleep(0);
+    }
+    this.now += STEP;
+  }
+}
+
+function environmentOf(log: string[]): Environment {
+  return {
+    makeBlock: nativeBlock,
+    makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
+    releaseBlock,
+    copy: nativeCopy,
+    crypto,
+    suites: [chooseSuites().aes],
+    mtu: 1420,
+    log: (level, message) => log.push(`${level} ${message}`),
+  };
+}
