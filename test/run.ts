@@ -27,6 +27,7 @@ const GROUPS: readonly Group[] = [
   { name: "sim", testSeconds: 240, minutes: 12, quiet: false },
   { name: "netns", testSeconds: 120, minutes: 30, quiet: false },
   { name: "arm64", testSeconds: 120, minutes: 8, quiet: false },
+  { name: "system", testSeconds: 300, minutes: 12, quiet: false },
 ];
 
 interface Totals {

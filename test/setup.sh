@@ -2,6 +2,7 @@
 # Installs what a command in package.json needs: the npm packages of the lock file, and the tools named as arguments.
 #
 #   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [dnsmasq] [busybox] [curl] [libcrypto] [qemu] [arm64-libc]
+#                     [qemu-system] [xz] [debian-keys]
 #
 # Silent when everything is there. Changes nothing but node_modules and, as root on a Debian-like system, the set of
 # installed packages. Speaks on stderr only, so that a command's own output stays clean.
@@ -25,6 +26,8 @@ have() {
     # An arm64 machine runs its own programs.
     qemu) [ "$(uname -m)" = aarch64 ] || command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null ;;
     arm64-libc) [ "$(uname -m)" = aarch64 ] || [ -e /usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1 ] ;;
+    qemu-system) command -v qemu-system-aarch64 >/dev/null ;;
+    debian-keys) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -44,6 +47,9 @@ package_of() {
     libcrypto) echo libssl3 ;;
     qemu) echo qemu-user-static ;;
     arm64-libc) echo libc6-arm64-cross ;;
+    qemu-system) echo qemu-system-arm ;;
+    xz) echo xz-utils ;;
+    debian-keys) echo debian-archive-keyring ;;
     *) fail "test/setup.sh knows no tool named $1" ;;
   esac
 }

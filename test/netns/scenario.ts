@@ -25,15 +25,16 @@ const ALONE = [
   ...["sh", "-c", 'echo -20 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh"],
 ];
 
-/** `file`: import.meta.path of the test's own. Needs root, iproute2 and util-linux. */
+/** `file`: import.meta.path of the test's own; `patience` in seconds. Needs root, iproute2 and util-linux. */
 export function scenario(
   file: string,
   name: string,
   options: LabOptions,
   body: (lab: Lab) => Promise<void>,
+  patience = PATIENCE,
 ): void {
-  if (insideLab()) test(name, () => withLab(options, body), PATIENCE * SECOND);
-  else test.skipIf(needsRoot)(`${name} (needs root)`, () => runInside(file, name), 2 * PATIENCE * SECOND);
+  if (insideLab()) test(name, () => withLab(options, body), patience * SECOND);
+  else test.skipIf(needsRoot)(`${name} (needs root)`, () => runInside(file, name), 2 * patience * SECOND);
 }
 
 async function runInside(file: string, name: string): Promise<void> {
