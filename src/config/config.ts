@@ -3,6 +3,10 @@
 import type { Prefix } from "../wire/address.ts";
 import type { CongestionName } from "../wire/control.ts";
 
+/** What `[tunnel] cipher` may be. */
+export const CIPHERS = ["auto", "aes-256-gcm", "chacha20-poly1305"] as const;
+export type CipherName = (typeof CIPHERS)[number];
+
 export interface TunnelConfig {
   /** Name of the TUN interface; at most 15 bytes. */
   readonly interface: string;
@@ -12,6 +16,8 @@ export interface TunnelConfig {
   readonly mtu: number;
   /** False: datagrams are authenticated only (keyed BLAKE2s), inner packets cross readable. Both portals must agree. */
   readonly privacy: boolean;
+  /** "auto": the handshake chooses what is fastest for the slower of both. With privacy only. */
+  readonly cipher: CipherName;
   /** False: the kernel's segmentation offloads (TUN and UDP) stay unused, as on a kernel that lacks them. */
   readonly offloads: boolean;
   /** How long the session is kept while no path is up. */

@@ -45,6 +45,7 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
       addresses: '["10.77.0.2/24"]',
       mtu: "1420",
       privacy: "true",
+      cipher: '"auto"',
       offloads: "true",
       keep_seconds: "300",
     },

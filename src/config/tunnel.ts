@@ -1,6 +1,6 @@
 /** `[tunnel]`: the TUN interface and its addresses. Pure. */
 import { formatAddress, networkOf, type Prefix, parseAddress, parsePrefix } from "../wire/address.ts";
-import type { Role, TunnelConfig } from "./config.ts";
+import { CIPHERS, type CipherName, type Role, type TunnelConfig } from "./config.ts";
 import { quote, type Table } from "./table.ts";
 
 /** Smallest and largest MTU: what every IPv4 host takes (RFC 791 section 3.1), and jumbo frames. */
@@ -29,9 +29,12 @@ export function readTunnel(table: Table, role: Role | null): TunnelConfig | null
     table.fault("mtu", message, `write a number from ${MTU_LEAST_IPV6} to ${MTU_MOST}`);
   }
   const privacy = table.flag("privacy") ?? true;
+  const cipher = table.word<CipherName>("cipher", CIPHERS) ?? "auto";
+  if (!privacy && cipher !== "auto")
+    table.faultAtKey("cipher", "nothing is encrypted with privacy = false", "remove one of the two");
   const offloads = table.flag("offloads") ?? true;
   const keepSeconds = table.integer("keep_seconds", KEEP_LEAST, KEEP_MOST) ?? KEEP;
-  return name === null ? null : { interface: name, addresses, mtu, privacy, offloads, keepSeconds };
+  return name === null ? null : { interface: name, addresses, mtu, privacy, cipher, offloads, keepSeconds };
 }
 
 /** A name the kernel takes for a network interface, or null and a fault. */

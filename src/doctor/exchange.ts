@@ -1,6 +1,7 @@
 /** Asks a remote portal by each path alone whether it answers (proto/knock.ts), and pings it. */
 import type { LocalConfig, RemoteConfig } from "../config/config.ts";
 import { Knock, type Knocker } from "../proto/knock.ts";
+import { AES_256_GCM, CHACHA20_POLY1305, namesIn, speedOfClass, suiteName } from "../proto/suites.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import { ECONNREFUSED, SysError } from "../sys/errno.ts";
 import { Pinger } from "../sys/icmp.ts";
@@ -8,6 +9,7 @@ import { errno } from "../sys/libc.ts";
 import { nativeBlock } from "../sys/memory.ts";
 import { Poller } from "../sys/poll.ts";
 import { UdpSocket } from "../sys/udp.ts";
+import type { ResponsePayload } from "../wire/handshake.ts";
 import type { Exchange, PathFacts } from "./judge/facts.ts";
 
 /** Microseconds. */
@@ -91,10 +93,28 @@ class Attempt {
       return;
     }
     const reply = this.knock.onMessage(now, this.block.bytes.slice(0, length), this.socket!.source);
+    const { said } = this.knock;
     if (reply === "cookie") this.retryAt = now;
     else if (reply === "unreadable") this.outcome = { outcome: reply };
-    else if (reply === "answered") this.outcome = { outcome: reply, rttMs: (now - this.sentAt) / 1000 };
+    else if (said !== null && reply !== "foreign") this.outcome = outcomeOf(said, now - this.sentAt);
   }
+}
+
+/** What the remote's own words mean. */
+function outcomeOf(fields: ResponsePayload, rtt: number): Exchange {
+  if (fields.refused) return { outcome: "other cipher", theirs: namesIn(fields) };
+  const speeds = [
+    [AES_256_GCM, fields.aesSpeed],
+    [CHACHA20_POLY1305, fields.chachaSpeed],
+  ] as const;
+  return {
+    outcome: "answered",
+    rttMs: rtt / 1000,
+    suite: suiteName(fields.suiteId),
+    remoteSpeeds: speeds
+      .filter(([, speed]) => speed > 0)
+      .map(([id, speed]) => ({ name: suiteName(id), mbit: speedOfClass(speed) })),
+  };
 }
 
 /** Sizes of the packets that are tried besides the interface's own MTU: those of common lines and tunnels. */

@@ -1,8 +1,9 @@
 /** Gathers all facts, one after the other: those of the network first, then one second of measuring. Changes nothing. */
 import type { Config, LocalConfig } from "../config/config.ts";
 import type { Knocker } from "../proto/knock.ts";
+import { offerOf } from "../proto/suites.ts";
 import type { StatusReport } from "../share/status.ts";
-import { chooseSuites } from "../sys/aead.ts";
+import { rate, takenSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { interfaceIndex } from "../sys/netlink.ts";
 import type { Facts, HostFacts } from "./judge/facts.ts";
@@ -34,10 +35,12 @@ export async function gather(
   const { privateKey } = config.keys;
   const crypto = createNoiseCrypto();
   const statics = { privateKey, publicKey: crypto.publicKey(privateKey) };
-  const suites = chooseSuites();
-  const suite = config.tunnel.privacy ? suites.aes : suites.blake2s;
+  const able = takenSuites(config.tunnel);
+  const missing = able.length === 0 ? config.tunnel.cipher : null;
+  const taken = missing === null ? able : takenSuites({ privacy: true, cipher: "auto" });
+  const offer = offerOf(rate(taken, Bun.nanoseconds));
   const runs = status !== null;
-  const knocker = { crypto, statics, suiteId: suite.id };
+  const knocker = { crypto, statics, offer };
   const ways =
     config.role === "local"
       ? await waysOf(config, knocker, status)
@@ -66,6 +69,6 @@ export async function gather(
     ...ways,
     listen: config.role === "remote" ? listenFacts(config, runs) : null,
     ...takerFacts(),
-    speed: measureSpeed(suite, config.tunnel),
+    speed: measureSpeed(taken, missing, config.tunnel),
   };
 }

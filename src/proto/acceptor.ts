@@ -4,8 +4,14 @@
  * Under load it asks for a cookie before it spends a public-key operation.
  */
 import type { Endpoint } from "../share/endpoint.ts";
-import type { CipherSuite, DatagramSocket } from "../share/io.ts";
-import { emitResponsePayload, parseInitiation, parseInitiationPayload, VERSION } from "../wire/handshake.ts";
+import type { DatagramSocket } from "../share/io.ts";
+import {
+  emitResponsePayload,
+  type InitiationPayload,
+  parseInitiation,
+  parseInitiationPayload,
+  VERSION,
+} from "../wire/handshake.ts";
 import { MacChecker, MacStamper } from "./cookie.ts";
 import { Keys } from "./keys.ts";
 import { MAX_PENDING_PER_PEER, PENDING_LIFETIME, SECOND } from "./limits.ts";
@@ -13,6 +19,7 @@ import { Responder } from "./noise.ts";
 import type { Peer } from "./peer.ts";
 import { bytesText, type Portal, sameBytes } from "./portal.ts";
 import { HandshakeLimiter } from "./ratelimit.ts";
+import { choose, namesIn, offerOf, SAME_SUITES } from "./suites.ts";
 
 export class Acceptor {
   private readonly portal: Portal;
@@ -86,7 +93,7 @@ export class Acceptor {
     const known = this.keysFrom(message);
     if (known?.session === null) {
       // The same initiation by another path, or again: the same answer, at no cost.
-      this.answer(now, known, message[1]!, socket, source);
+      this.answer(now, known.peer, known.answer!, message[1]!, socket, source);
       return;
     }
     if (known !== undefined) {
@@ -103,8 +110,22 @@ export class Acceptor {
       portal.drops.count("overloaded");
       return;
     }
-    const keys = this.accept(now, message);
-    if (keys !== null) this.answer(now, keys, message[1]!, socket, source);
+    const responder = Responder.initiation(portal.environment.crypto, portal.statics, message);
+    if (responder === null) {
+      portal.drops.count("notAuthentic");
+      return;
+    }
+    const peer = this.peersByKey.get(bytesText(responder.remotePublicKey));
+    const payload = parseInitiationPayload(responder.payload);
+    if (peer === undefined || payload === null || payload.version !== VERSION) {
+      portal.drops.count("handshakeRefused");
+      if (peer !== undefined)
+        this.explain(peer, "it speaks another version of the protocol: run the same version on both sides");
+      return;
+    }
+    const keys = this.accept(now, peer, responder, payload);
+    if (keys !== null) this.answer(now, peer, keys.answer!, message[1]!, socket, source);
+    else this.refuse(now, peer, responder, payload, socket, source);
   }
 
   /** The first datagram under these keys was authentic: they count from now on. */
@@ -122,21 +143,12 @@ export class Acceptor {
     }
   }
 
-  private accept(now: number, message: Uint8Array): Keys | null {
+  /** The keys for an initiation, to be proved; null when no suite is taken by both. */
+  private accept(now: number, peer: Peer, responder: Responder, payload: InitiationPayload): Keys | null {
     const { portal } = this;
-    const responder = Responder.initiation(portal.environment.crypto, portal.statics, message);
-    if (responder === null) {
-      portal.drops.count("notAuthentic");
-      return null;
-    }
-    const peer = this.peersByKey.get(bytesText(responder.remotePublicKey));
-    const payload = parseInitiationPayload(responder.payload);
-    const suite = payload === null ? undefined : this.suiteOf(payload.suiteId);
-    if (peer === undefined || payload === null || suite === undefined || payload.version !== VERSION) {
-      portal.drops.count("handshakeRefused");
-      if (peer !== undefined) this.explain(peer, payload?.version);
-      return null;
-    }
+    const own = portal.environment.suites;
+    const suite = choose(own, payload);
+    if (suite === null) return null;
     const session = peer.session;
     const resumed = payload.rekey && session !== null && sameBytes(session.id, payload.sessionId);
     const index = portal.freeIndex();
@@ -144,7 +156,13 @@ export class Acceptor {
       peer.presharedKey,
       0,
       index,
-      emitResponsePayload({ resumed, suiteId: suite.id, lease: payload.wantsLease ? peer.lease : [] }),
+      emitResponsePayload({
+        resumed,
+        refused: false,
+        ...offerOf(own),
+        suiteId: suite.id,
+        lease: payload.wantsLease ? peer.lease : [],
+      }),
     );
     const keys = new Keys({
       peer,
@@ -167,10 +185,35 @@ export class Acceptor {
     return keys;
   }
 
-  private answer(now: number, keys: Keys, pathId: number, socket: DatagramSocket, source: Endpoint): void {
-    const message = keys.answer!.slice();
+  /** A known peer takes other suites: it is told, so that its operator is. Nothing is kept of it. */
+  private refuse(
+    now: number,
+    peer: Peer,
+    responder: Responder,
+    payload: InitiationPayload,
+    socket: DatagramSocket,
+    source: Endpoint,
+  ): void {
+    const { portal } = this;
+    portal.drops.count("handshakeRefused");
+    const own = offerOf(portal.environment.suites);
+    const answer = emitResponsePayload({ resumed: false, refused: true, ...own, lease: [] });
+    const { message } = responder.response(peer.presharedKey, 0, portal.freeIndex(), answer);
+    this.answer(now, peer, message, responder.pathId, socket, source);
+    this.explain(peer, `it takes ${namesIn(payload)}, this portal ${namesIn(own)}: ${SAME_SUITES}`);
+  }
+
+  private answer(
+    now: number,
+    peer: Peer,
+    answer: Uint8Array,
+    pathId: number,
+    socket: DatagramSocket,
+    source: Endpoint,
+  ): void {
+    const message = answer.slice();
     message[1] = pathId;
-    this.stampers.get(keys.peer)!.stamp(now, message);
+    this.stampers.get(peer)!.stamp(now, message);
     this.portal.send(socket, message, source);
   }
 
@@ -187,18 +230,10 @@ export class Acceptor {
     if (retire) this.portal.retire(keys);
   }
 
-  private suiteOf(id: number): CipherSuite | undefined {
-    return this.portal.environment.suites.find((suite) => suite.id === id);
-  }
-
   /** A known peer whom we cannot serve is worth a line; a stranger is not. */
-  private explain(peer: Peer, version: number | undefined): void {
+  private explain(peer: Peer, what: string): void {
     if (this.explained.has(peer)) return;
     this.explained.add(peer);
-    const what =
-      version === VERSION
-        ? 'it asks for another cipher suite: set the same "privacy" on both sides'
-        : "it speaks another version of the protocol: run the same version on both sides";
     this.portal.environment.log("warn", `${peer.name} is refused: ${what}`);
   }
 }

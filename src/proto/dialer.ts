@@ -29,6 +29,7 @@ import { Initiator } from "./noise.ts";
 import type { InnerPrefix, Peer } from "./peer.ts";
 import type { Portal } from "./portal.ts";
 import type { Session } from "./session.ts";
+import { namesIn, type Offer, offerOf, SAME_SUITES } from "./suites.ts";
 
 /** A local interface towards the remote: a path of every session, and a way for handshakes. */
 export interface Carrier {
@@ -79,6 +80,8 @@ export class Dialer {
   private unanswered = 0;
   private unansweredSince = 0;
   private marks = 0;
+  /** Why the remote refuses was said. */
+  private explained = false;
 
   /** `onSession`: a session has begun anew; its paths are to be added. `onLease`: null where none is wanted. */
   constructor(
@@ -170,13 +173,18 @@ export class Dialer {
     }
     const answer = attempt.initiator.response(message);
     const payload = answer === null ? null : parseResponsePayload(answer.payload);
-    const suite = this.portal.environment.suites[0]!;
-    if (answer === null || payload === null || payload.suiteId !== suite.id) {
+    const suite = this.portal.environment.suites.find(({ id }) => id === payload?.suiteId);
+    if (answer === null || payload === null || (suite === undefined && !payload.refused)) {
       drops.count("handshakeRefused");
       return;
     }
     this.attempts.length = 0;
     this.unanswered = 0;
+    if (payload.refused || suite === undefined) {
+      this.onRefused(now, payload);
+      return;
+    }
+    this.explained = false;
     if (attempt.session !== null && (attempt.session.closed || !payload.resumed)) {
       // One of us has lost the session since: a new one is due, under an id of its own, so that none is taken for another.
       this.portal.closeSession(attempt.session, "the remote has forgotten it");
@@ -197,6 +205,20 @@ export class Dialer {
     this.finish(now, keys);
     // On a slow path the session needs time to come up.
     this.retryAt = now + Math.max(SETTLE_AFTER, 3 * (now - attempt.begunAt));
+  }
+
+  /** The remote takes none of our suites. Its configuration, or ours, may change. */
+  private onRefused(now: number, theirs: Offer): void {
+    const { drops, environment } = this.portal;
+    drops.count("handshakeRefused");
+    this.retryAt = now + HANDSHAKE_RETRY_LONG;
+    if (this.explained) return;
+    this.explained = true;
+    const own = namesIn(offerOf(environment.suites));
+    environment.log(
+      "warn",
+      `the remote refuses the session: it takes ${namesIn(theirs)}, this portal ${own}: ${SAME_SUITES}`,
+    );
   }
 
   private finish(now: number, keys: Keys): void {
@@ -238,7 +260,7 @@ export class Dialer {
     const payload = emitInitiationPayload({
       sessionId,
       version: VERSION,
-      suiteId: environment.suites[0]!.id,
+      ...offerOf(environment.suites),
       rekey: session !== null,
       wantsLease: this.onLease !== null,
     });

@@ -1,6 +1,6 @@
 /** What the protocol is given by whoever runs it: memory, randomness, cryptography, and where to report. */
 import type { Copy, MakeBlock } from "../share/block.ts";
-import type { CipherSuite } from "../share/io.ts";
+import type { RatedSuite } from "../share/io.ts";
 import type { ReleaseBlock } from "../share/store.ts";
 import type { NoiseCrypto } from "./noisecrypto.ts";
 
@@ -13,8 +13,8 @@ export interface Environment {
   readonly releaseBlock: ReleaseBlock;
   readonly copy: Copy;
   readonly crypto: NoiseCrypto;
-  /** The suite to propose, and those to accept; ids differ. */
-  readonly suites: readonly CipherSuite[];
+  /** Those to use, of which the handshake chooses one; the first is for peers that know of no choice. Ids differ. */
+  readonly suites: readonly RatedSuite[];
   /** MTU of the TUN: the largest inner packet. */
   readonly mtu: number;
   log(level: LogLevel, message: string): void;

@@ -3,17 +3,26 @@
  * at the remote, and whoever has a session with it keeps that (proto/acceptor.ts). By one way: cookies are for an address.
  */
 import type { Endpoint } from "../share/endpoint.ts";
-import { emitInitiationPayload, parseResponse, SESSION_ID_BYTES, VERSION } from "../wire/handshake.ts";
+import {
+  emitInitiationPayload,
+  parseResponse,
+  parseResponsePayload,
+  type ResponsePayload,
+  SESSION_ID_BYTES,
+  VERSION,
+} from "../wire/handshake.ts";
 import { MacChecker, MacStamper } from "./cookie.ts";
 import { random32 } from "./environment.ts";
 import { Initiator, type StaticKeys } from "./noise.ts";
 import type { NoiseCrypto } from "./noisecrypto.ts";
+import type { Offer } from "./suites.ts";
 
 /** Who knocks. */
 export interface Knocker {
   readonly crypto: NoiseCrypto;
   readonly statics: StaticKeys;
-  readonly suiteId: number;
+  /** The cipher suites that it takes. */
+  readonly offer: Offer;
 }
 
 /** Whom it is for. */
@@ -23,10 +32,10 @@ export interface KnownRemote {
 }
 
 /**
- * What a message was: the answer; one by who knows both public keys, but has another pre-shared key; the wish for a cookie, which the next
+ * What a message was: the answer; one that takes none of our suites; one by who knows both public keys, but has another pre-shared key; the wish for a cookie, which the next
  * initiation has; or nothing of ours.
  */
-export type Reply = "answered" | "unreadable" | "cookie" | "foreign";
+export type Reply = "answered" | "refused" | "unreadable" | "cookie" | "foreign";
 
 export class Knock {
   private readonly from: Knocker;
@@ -35,6 +44,8 @@ export class Knock {
   private readonly checker: MacChecker;
   private initiator: Initiator | null = null;
   private index = 0;
+  /** What the remote said last, answered or refused. */
+  said: ResponsePayload | null = null;
 
   constructor(from: Knocker, to: KnownRemote) {
     this.from = from;
@@ -45,11 +56,11 @@ export class Knock {
 
   /** The message to send; each time with keys of its own, and only the last one's answer counts. */
   initiation(now: number): Uint8Array {
-    const { crypto, statics, suiteId } = this.from;
+    const { crypto, statics, offer } = this.from;
     this.index = random32(this.from);
     this.initiator = new Initiator(crypto, statics, this.to.publicKey, this.to.presharedKey);
     const sessionId = crypto.random(SESSION_ID_BYTES);
-    const asked = { sessionId, version: VERSION, suiteId, rekey: false, wantsLease: false };
+    const asked = { sessionId, version: VERSION, ...offer, rekey: false, wantsLease: false };
     const message = this.initiator.initiation(0, this.index, emitInitiationPayload(asked));
     this.stamper.stamp(now, message);
     return message;
@@ -61,6 +72,10 @@ export class Knock {
     if (response === null) return this.stamper.readCookieReply(now, message) ? "cookie" : "foreign";
     if (this.initiator === null || response.receiverIndex !== this.index) return "foreign";
     if (this.checker.check(now, message, source, false) !== "ok") return "foreign";
-    return this.initiator.response(message) === null ? "unreadable" : "answered";
+    const answer = this.initiator.response(message);
+    const said = answer === null ? null : parseResponsePayload(answer.payload);
+    if (said === null) return "unreadable";
+    this.said = said;
+    return said.refused ? "refused" : "answered";
   }
 }

@@ -9,6 +9,9 @@
  * The initiator knows the responder's public key beforehand; the responder learns the initiator's from the first
  * message and then looks up the pre-shared key of the two, 32 zero bytes where none is configured.
  *
+ * Both payloads, and so the choice of the cipher suite, are sealed with all that was said before as associated data: a
+ * single bit of them changed on the way ends the handshake.
+ *
  * Not here: MACs and cookies (proto/cookie.ts), protection against a replayed initiation (a session takes the new
  * keys into use only once the initiator has proved to hold them), when to shake hands again.
  */

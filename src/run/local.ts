@@ -1,5 +1,6 @@
 /** What only a local portal has beside its engine: its paths, the interfaces they hang on, and its remotes. */
 import type { LocalConfig } from "../config/config.ts";
+import { offerOf } from "../proto/suites.ts";
 import type { InterfaceNews } from "../share/io.ts";
 import type { Interfaces } from "../sys/interfaces.ts";
 import { nativeBlock } from "../sys/memory.ts";
@@ -50,7 +51,7 @@ export class Local implements Sockets {
     this.paths.configure(clock(), config.paths);
     this.interfaces = watchInterfaces(opened);
     const { environment, statics } = engine.portal;
-    const knocker = { crypto: environment.crypto, statics, suiteId: environment.suites[0]!.id };
+    const knocker = { crypto: environment.crypto, statics, offer: offerOf(environment.suites) };
     this.knocks = new Knocks(knocker, openKnock, nativeBlock(MESSAGE_BYTES));
     this.remotes = new Remotes(config.remotes, {
       engine,

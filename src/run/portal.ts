@@ -10,7 +10,6 @@ import { SECOND } from "../proto/limits.ts";
 import type { StaticKeys } from "../proto/noise.ts";
 import type { NoiseCrypto } from "../proto/noisecrypto.ts";
 import type { Peer } from "../proto/peer.ts";
-import { chooseSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../sys/memory.ts";
 import type { Tun } from "../sys/tun.ts";
@@ -28,6 +27,7 @@ import { commandsOf } from "./pathcommands.ts";
 import { type LoadConfig, peerOf, Reloader } from "./reload.ts";
 import { keyProblem, peerFor } from "./remotes.ts";
 import { base64, Reporter } from "./report.ts";
+import { suitesOf } from "./suites.ts";
 import { openManager, Supervision } from "./supervision.ts";
 
 /** What is to be closed at the end, the last first. */
@@ -128,14 +128,13 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
 }
 
 function environmentOf(config: Config, crypto: NoiseCrypto, log: Log): Environment {
-  const suites = chooseSuites();
   return {
     makeBlock: nativeBlock,
     makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
     releaseBlock,
     copy: nativeCopy,
     crypto,
-    suites: [config.tunnel.privacy ? suites.aes : suites.blake2s],
+    suites: suitesOf(config.tunnel),
     mtu: config.tunnel.mtu,
     log: (level, message) => log[level](message),
   };
@@ -171,7 +170,7 @@ function factsOf(
         return config.tunnel.offloads && sockets.sockets.every((socket) => socket.receivesBatches);
       },
     },
-    cipher: environment.suites[0]!.name,
+    cipher: environment.suites.map(({ name }) => name).join(" or "),
     get addresses() {
       return lease?.addresses ?? config.tunnel.addresses.map(({ text }) => text);
     },

@@ -141,3 +141,8 @@ export interface CipherSuite {
   /** An AEAD under a 32-byte key. */
   aead(key: Uint8Array): Aead;
 }
+
+/** A suite with its speed class on this machine, 1 to 15 (proto/suites.ts). */
+export interface RatedSuite extends CipherSuite {
+  readonly speed: number;
+}

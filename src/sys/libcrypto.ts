@@ -1,8 +1,8 @@
 /**
- * Every call into libcrypto (OpenSSL) that portal makes, in two tables, with the reason for each. For the datagram
+ * Every call into libcrypto (OpenSSL) that portal makes, in three tables, with the reason for each. For the datagram
  * path only: it is present on Debian, Ubuntu and Raspberry Pi OS, and node:crypto stands in where it is not.
  *
- * `libcrypto` and `libcryptoMac` are null when the machine has no such library, or an older one without these calls.
+ * Each table is null when the machine has no such library, or an older one without these calls.
  */
 import { dlopen, FFIType } from "bun:ffi";
 
@@ -24,6 +24,12 @@ const cipherTable = {
   EVP_CipherInit_ex: { args: [p, p, p, p, p, i], returns: i },
   EVP_Cipher: { args: [p, p, p, FFIType.u32], returns: i },
   EVP_CIPHER_CTX_ctrl: { args: [p, i, i, p], returns: i },
+} as const;
+
+const chachaTable = {
+  EVP_chacha20_poly1305: { args: [], returns: p },
+  // The end of a packet: unlike AES-GCM's, this cipher's EVP_Cipher takes no bytes for nothing to do (OpenSSL 3).
+  EVP_CipherFinal_ex: { args: [p, p, p], returns: i },
 } as const;
 
 const macTable = {
@@ -50,17 +56,18 @@ function load() {
       const cipher = dlopen(name, cipherTable).symbols;
       if (cipher.OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, null) !== 1)
         continue;
-      return { cipher, mac: loadMac(name) };
+      return { cipher, chacha: loadOnly(name, chachaTable), mac: loadOnly(name, macTable) };
     } catch {
       // Not on this machine: the next name.
     }
   }
-  return { cipher: null, mac: null };
+  return { cipher: null, chacha: null, mac: null };
 }
 
-function loadMac(name: string) {
+/** What a library may be built without. */
+function loadOnly<Table extends typeof chachaTable | typeof macTable>(name: string, table: Table) {
   try {
-    return dlopen(name, macTable).symbols;
+    return dlopen(name, table).symbols;
   } catch {
     return null;
   }
@@ -69,7 +76,9 @@ function loadMac(name: string) {
 const loaded = load();
 
 export const libcrypto = loaded.cipher;
+export const libcryptoChacha = loaded.chacha;
 export const libcryptoMac = loaded.mac;
 
 export type Libcrypto = NonNullable<typeof libcrypto>;
+export type LibcryptoChacha = NonNullable<typeof libcryptoChacha>;
 export type LibcryptoMac = NonNullable<typeof libcryptoMac>;

@@ -22,15 +22,19 @@
  *   initiation payload:                          response payload:
  *     0  session id                 8              0  flags                      1
  *     8  version = 1                1              1  suite id                   1
- *     9  suite id                   1              2  reserved                   2
+ *     9  suite id                   1              2  speeds, reserved           2
  *    10  flags                      1             4  length of the IPv4 prefix  1    (these only if the initiation
- *    11  reserved                   1             5  IPv4 address               4     asks for addresses, and there
+ *    11  speeds                     1             5  IPv4 address               4     asks for addresses, and there
  *                                                 9  length of the IPv6 prefix  1     are some; length 0 = none of
  *                                                10  IPv6 address              16     that family)
  *
  * Flags of an initiation: 1, new keys for a live session; 2, the local asks which addresses it may use in the tunnel. Of a
- * response: 1, the session goes on. Others are zero, and not looked at: a remote that does not know a question does not
- * answer it.
+ * response: 1, the session goes on; 2, refused, as no suite is taken by both. Others are zero, and not looked at: a remote
+ * that does not know a question does not answer it.
+ *
+ * Suite and speeds are an offer (proto/suites.ts): what AES-256-GCM does in the high half of the byte of speeds,
+ * ChaCha20-Poly1305 in the low one, 0 = not taken; all zero where the sender takes the suite it names and no other. In a
+ * response the suite is the one chosen, or when refused the responder's first.
  *
  * Network byte order. The zero bytes must be zero; reserved bytes are sent as zero and not looked at. An answer is
  * never larger than what it answers, so a forged source address gains nothing.
@@ -76,6 +80,7 @@ export const VERSION = 1;
 const FLAG_REKEY = 1;
 const FLAG_WANTS_LEASE = 2;
 const FLAG_RESUMED = 1;
+const FLAG_REFUSED = 2;
 
 /** In the response's payload. */
 const LEASE_IPV4 = RESPONSE_PAYLOAD_BYTES;
@@ -109,8 +114,10 @@ export interface InitiationPayload {
   /** Chosen at random by the local for each session: another id tells the remote that the old state is gone. */
   readonly sessionId: Uint8Array;
   readonly version: number;
-  /** Cipher suite the initiator will use (CipherSuite.id). */
+  /** The suites that the initiator takes (proto/suites.ts); its first, and the speed classes. */
   readonly suiteId: number;
+  readonly aesSpeed: number;
+  readonly chachaSpeed: number;
   /** The initiator holds live state of this session: new keys for it, not a new beginning. */
   readonly rekey: boolean;
   /** The initiator asks which addresses it may use in the tunnel. */
@@ -126,7 +133,12 @@ export interface LeasedAddress {
 export interface ResponsePayload {
   /** The responder goes on with the same session's state. False: both begin anew. */
   readonly resumed: boolean;
+  /** There is no session: no suite is taken by both. */
+  readonly refused: boolean;
+  /** The suite chosen; when refused the responder's first. */
   readonly suiteId: number;
+  readonly aesSpeed: number;
+  readonly chachaSpeed: number;
   /** At most one of each family. */
   readonly lease: readonly LeasedAddress[];
 }
@@ -208,6 +220,7 @@ export function emitInitiationPayload(fields: InitiationPayload): Uint8Array {
   payload[8] = fields.version;
   payload[9] = fields.suiteId;
   payload[10] = (fields.rekey ? FLAG_REKEY : 0) | (fields.wantsLease ? FLAG_WANTS_LEASE : 0);
+  payload[11] = (fields.aesSpeed << 4) | fields.chachaSpeed;
   return payload;
 }
 
@@ -217,6 +230,8 @@ export function parseInitiationPayload(payload: Uint8Array): InitiationPayload |
     sessionId: payload.subarray(0, SESSION_ID_BYTES),
     version: payload[8]!,
     suiteId: payload[9]!,
+    aesSpeed: payload[11]! >> 4,
+    chachaSpeed: payload[11]! & 0xf,
     rekey: (payload[10]! & FLAG_REKEY) !== 0,
     wantsLease: (payload[10]! & FLAG_WANTS_LEASE) !== 0,
   };
@@ -225,8 +240,9 @@ export function parseInitiationPayload(payload: Uint8Array): InitiationPayload |
 export function emitResponsePayload(fields: ResponsePayload): Uint8Array {
   const { lease } = fields;
   const payload = new Uint8Array(lease.length > 0 ? LEASE_PAYLOAD_BYTES : RESPONSE_PAYLOAD_BYTES);
-  payload[0] = fields.resumed ? FLAG_RESUMED : 0;
+  payload[0] = (fields.resumed ? FLAG_RESUMED : 0) | (fields.refused ? FLAG_REFUSED : 0);
   payload[1] = fields.suiteId;
+  payload[2] = (fields.aesSpeed << 4) | fields.chachaSpeed;
   for (const { bytes, length } of lease) {
     const at = bytes.length === 4 ? LEASE_IPV4 : LEASE_IPV6;
     payload[at] = length;
@@ -239,7 +255,14 @@ export function parseResponsePayload(payload: Uint8Array): ResponsePayload | nul
   const leases = payload.length === LEASE_PAYLOAD_BYTES;
   if (payload.length !== RESPONSE_PAYLOAD_BYTES && !leases) return null;
   const lease = leases ? [...leasedAt(payload, LEASE_IPV4, 4), ...leasedAt(payload, LEASE_IPV6, 16)] : [];
-  return { resumed: (payload[0]! & FLAG_RESUMED) !== 0, suiteId: payload[1]!, lease };
+  return {
+    resumed: (payload[0]! & FLAG_RESUMED) !== 0,
+    refused: (payload[0]! & FLAG_REFUSED) !== 0,
+    suiteId: payload[1]!,
+    aesSpeed: payload[2]! >> 4,
+    chachaSpeed: payload[2]! & 0xf,
+    lease,
+  };
 }
 
 /** The address of one family; none where the length is none of a prefix. */

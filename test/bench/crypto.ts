@@ -4,7 +4,13 @@
  */
 import type { Block } from "../../src/share/block.ts";
 import type { CipherSuite } from "../../src/share/io.ts";
-import { aesGcmLibcrypto, aesGcmNode, blake2sLibcrypto, blake2sNoble } from "../../src/sys/aead.ts";
+import {
+  aesGcmLibcrypto,
+  aesGcmNode,
+  blake2sLibcrypto,
+  blake2sNoble,
+  chachaLibcrypto,
+} from "../../src/sys/aead.ts";
 import { nativeBlock, nativeCopy } from "../../src/sys/memory.ts";
 import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES } from "../../src/wire/datagram.ts";
 import type { Options } from "./options.ts";
@@ -38,6 +44,7 @@ export async function crypto(options: Options, say: Say): Promise<BenchResult> {
     { name: "copy", title: "copy only", measure: copyOnly },
     ...subject("aes-256-gcm libcrypto", aesGcmLibcrypto),
     ...subject("aes-256-gcm node:crypto", aesGcmNode),
+    ...subject("chacha20-poly1305 libcrypto", chachaLibcrypto),
     ...subject("blake2s libcrypto", blake2sLibcrypto),
     ...subject("blake2s @noble/hashes", blake2sNoble),
   ];

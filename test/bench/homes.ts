@@ -142,7 +142,7 @@ function environmentOf(): Environment {
     releaseBlock,
     copy: nativeCopy,
     crypto,
-    suites: [suites.aes],
+    suites: [{ ...suites.aes, speed: 1 }],
     mtu: MTU,
     log: () => {},
   };
@@ -245,6 +245,8 @@ class Homes {
         sessionId,
         version: VERSION,
         suiteId: suites.aes.id,
+        aesSpeed: 0,
+        chachaSpeed: 0,
         rekey: false,
         wantsLease: false,
       });

@@ -32,7 +32,7 @@ const table: FaultRow[] = [
   [
     "key far off",
     () => but(LOCAL, "[keys]", "colour = 1\n[keys]"),
-    '4:1+6 unknown key "colour" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads, keep_seconds',
+    '4:1+6 unknown key "colour" in [tunnel] | known here: interface, addresses, mtu, privacy, cipher, offloads, keep_seconds',
   ],
   [
     "key of another section",
@@ -57,12 +57,12 @@ const table: FaultRow[] = [
   [
     "key within a key",
     () => but(LOCAL, "[keys]", "[tunnel.more]\n[keys]"),
-    '4:9+4 unknown key "more" in [tunnel] | known here: interface, addresses, mtu, privacy, offloads, keep_seconds',
+    '4:9+4 unknown key "more" in [tunnel] | known here: interface, addresses, mtu, privacy, cipher, offloads, keep_seconds',
   ],
   [
     "no [tunnel]",
     () => but(LOCAL, '[tunnel]\naddresses = ["10.77.0.2/24"]\n', ""),
-    "1:8+7 missing section [tunnel] | add [tunnel] with its keys: interface, addresses, mtu, privacy, offloads, keep_seconds",
+    "1:8+7 missing section [tunnel] | add [tunnel] with its keys: interface, addresses, mtu, privacy, cipher, offloads, keep_seconds",
   ],
   [
     "no [[path]]",
@@ -195,6 +195,16 @@ const table: FaultRow[] = [
     "privacy",
     () => but(LOCAL, "[keys]", 'privacy = "no"\n[keys]'),
     "4:11+4 privacy is text, not true or false | write privacy = true",
+  ],
+  [
+    "a cipher that there is not",
+    () => but(LOCAL, "[keys]", 'cipher = "aes-256-gmc"\n[keys]'),
+    '4:10+13 cipher cannot be "aes-256-gmc" | write "aes-256-gcm"',
+  ],
+  [
+    "a cipher for what is not encrypted",
+    () => but(LOCAL, "[keys]", 'privacy = false\ncipher = "chacha20-poly1305"\n[keys]'),
+    "5:1+6 nothing is encrypted with privacy = false | remove one of the two",
   ],
   [
     "a session that is not kept",

@@ -9,7 +9,15 @@ export function pathFacts(name: string, over: Partial<PathFacts> = {}): PathFact
     way: { gateway: true, table: 254, mtu: 0 },
     preferred: false,
     rpFilter: { all: 0, own: 2 },
-    exchange: { outcome: "answered", rttMs: 21.34 },
+    exchange: {
+      outcome: "answered",
+      rttMs: 21.34,
+      suite: "chacha20-poly1305",
+      remoteSpeeds: [
+        { name: "aes-256-gcm", mbit: 26_387 },
+        { name: "chacha20-poly1305", mbit: 10_307 },
+      ],
+    },
     ping: { answered: true, largest: 1500 },
     ...over,
   };
@@ -33,13 +41,14 @@ const COMMON: Omit<Facts, "role" | "paths" | "remote" | "others" | "listen"> = {
   caps: false,
   conntrack: { count: 120, limit: 65_536 },
   speed: {
-    suite: "aes-256-gcm",
-    library: "libcrypto",
-    correct: true,
-    sealMicros: 1,
-    openMicros: 0.9,
+    missing: null,
+    suites: [
+      { name: "aes-256-gcm", library: "libcrypto", correct: true, sealMicros: 25, openMicros: 26 },
+      { name: "chacha20-poly1305", library: "libcrypto", correct: true, sealMicros: 7, openMicros: 6 },
+    ],
     ringMicros: 0.4,
     kernelMicros: 0.3,
+    kernelSingleMicros: 2.2,
   },
   absent: [],
   takers: [{ interface: "eth0", kind: null, table: 254 }],

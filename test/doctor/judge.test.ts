@@ -1,9 +1,9 @@
 /** Facts in, findings out: what is well, and each thing that is not. */
-import { expect, test } from "bun:test";
-import type { Exchange, Facts, OtherFacts, PathFacts } from "../../src/doctor/judge/facts.ts";
+import { describe, expect, test } from "bun:test";
+import type { Exchange, Facts, OtherFacts, PathFacts, SuiteFacts } from "../../src/doctor/judge/facts.ts";
 import type { Finding, Level } from "../../src/doctor/judge/finding.ts";
 import { countOf, judge } from "../../src/doctor/judge/judge.ts";
-import { ceilingMbit } from "../../src/doctor/judge/machine.ts";
+import { ceilingMbit } from "../../src/doctor/judge/speed.ts";
 import { renderFindings } from "../../src/doctor/judge/text.ts";
 import { pathOf, reportOf, sessionOf } from "../ui/report.ts";
 import { localFacts, pathFacts, remoteFacts } from "./facts.ts";
@@ -29,7 +29,10 @@ test("every finding that is not well says what to do, and no other does", () => 
 });
 
 test("a remote that is not in use: what it answers, or why it cannot", () => {
-  const [answered, silent] = [{ outcome: "answered", rttMs: 20 }, { outcome: "silent" }] as const;
+  const [answered, silent] = [
+    { outcome: "answered", rttMs: 20, suite: "aes-256-gcm", remoteSpeeds: [] },
+    { outcome: "silent" },
+  ] as const;
   const by = (...outcomes: Exchange[]) => outcomes.map((exchange, i) => ({ interface: `eth${i}`, exchange }));
   const found = (exchanges: OtherFacts["exchanges"], problem: string | null = null) => {
     const others = [{ host: "2001:db8::9", port: 51900, problem, exchanges }];
@@ -57,6 +60,7 @@ interface Row {
 }
 
 const { kernel, rights, speed, tunnel, host } = localFacts();
+const [aes, chacha] = speed.suites as [SuiteFacts, SuiteFacts];
 
 const MACHINE: Row[] = [
   {
@@ -117,23 +121,31 @@ const MACHINE: Row[] = [
   },
   {
     name: "a broken cipher",
-    over: { speed: { ...speed, correct: false } },
+    over: { speed: { ...speed, suites: [aes, { ...chacha, correct: false }] } },
     level: "fault",
-    subject: "speed",
-    message: "does not open what it sealed",
+    subject: "cipher",
+    message: "chacha20-poly1305 by libcrypto does not open what it sealed",
     advice: "libssl3",
   },
   {
     name: "no libcrypto",
-    over: { speed: { ...speed, library: "fallback" } },
+    over: { speed: { ...speed, suites: [{ ...aes, library: "fallback" }] } },
     level: "warning",
-    subject: "speed",
+    subject: "cipher",
     message: "no libcrypto.so.3",
     advice: "libssl3",
   },
   {
+    name: "a suite that only libcrypto has",
+    over: { speed: { ...speed, missing: "chacha20-poly1305" } },
+    level: "fault",
+    subject: "cipher",
+    message: "this machine has no chacha20-poly1305",
+    advice: "choose another cipher",
+  },
+  {
     name: "a slow processor",
-    over: { speed: { ...speed, sealMicros: 200 } },
+    over: { speed: { ...speed, suites: [{ ...aes, sealMicros: 200 }] } },
     level: "warning",
     subject: "speed",
     message: "about 28 Mbit/s",
@@ -259,15 +271,61 @@ test("a clock that was never set is told of", () => {
 });
 
 test("the speed to be expected is what one thread does of a direction", () => {
-  expect(
-    ceilingMbit({ ...speed, sealMicros: 2, openMicros: 1, ringMicros: 0.5, kernelMicros: 0.25 }, 1420),
-  ).toBe(1900);
-  expect(
-    ceilingMbit({ ...speed, sealMicros: 1, openMicros: 15, ringMicros: 0.5, kernelMicros: 2 }, 1420),
-  ).toBe(290);
-  expect(
-    ceilingMbit({ ...speed, sealMicros: 2000, openMicros: 1, ringMicros: 1, kernelMicros: 1 }, 1420),
-  ).toBe(3);
+  const ceiling = (sealMicros: number, openMicros: number, ringMicros: number, kernelMicros: number) =>
+    ceilingMbit({ ...aes, sealMicros, openMicros }, { ...speed, ringMicros, kernelMicros }, 1420);
+  expect(ceiling(2, 1, 0.5, 0.25)).toBe(1900);
+  expect(ceiling(1, 15, 0.5, 2)).toBe(290);
+  expect(ceiling(2000, 1, 1, 1)).toBe(3);
+});
+
+describe("the cipher suite", () => {
+  const told = (over: Partial<Facts>) =>
+    judge(localFacts(over)).find(({ subject }) => subject === "cipher")!.message;
+  const speeds = "aes-256-gcm by libcrypto 440 Mbit/s, chacha20-poly1305 by libcrypto 1600 Mbit/s; ";
+  const answered = (suite: string, names: readonly string[]) => ({
+    paths: [
+      pathFacts("eth0", {
+        exchange: {
+          outcome: "answered",
+          rttMs: 20,
+          suite,
+          remoteSpeeds: names.map((name) => ({ name, mbit: 9_000 })),
+        },
+      }),
+    ],
+  });
+
+  test("is the remote's choice, with its reason", () => {
+    expect(told({})).toBe(
+      `${speeds}the remote (about aes-256-gcm 26000 Mbit/s, chacha20-poly1305 10000 Mbit/s) chooses chacha20-poly1305, as the fastest for the slower of both portals`,
+    );
+    expect(told(answered("aes-256-gcm", ["aes-256-gcm"]))).toBe(`${speeds}the remote takes only aes-256-gcm`);
+    expect(told(answered("aes-256-gcm", []))).toBe(`${speeds}the remote takes only aes-256-gcm`);
+  });
+
+  test("is what the session has while portal runs", () => {
+    const status = reportOf({ sessions: [sessionOf({ suite: "aes-256-gcm", paths: [pathOf()] })] });
+    expect(told({ status, paths: [] })).toBe(
+      `${speeds}in use: aes-256-gcm, as the fastest for the slower of both portals`,
+    );
+  });
+
+  test("is not known before anybody answers, and no choice where there is one", () => {
+    expect(told({ paths: [] })).toEndWith("the remote's speeds are not known");
+    expect(told({ speed: { ...speed, suites: [aes] } })).toBe(
+      "aes-256-gcm by libcrypto 440 Mbit/s; the only one here",
+    );
+  });
+
+  test("decides which speed is to be expected", () => {
+    const expected = (over: Partial<Facts>) =>
+      judge(localFacts(over)).find(({ subject }) => subject === "speed")!.message;
+    expect(expected({})).toStartWith("about 710 Mbit/s to be expected with chacha20-poly1305 (");
+    expect(expected(answered("aes-256-gcm", []))).toStartWith(
+      "about 210 Mbit/s to be expected with aes-256-gcm (",
+    );
+    expect(expected({ paths: [] })).toStartWith("about 710 Mbit/s to be expected with chacha20-poly1305 (");
+  });
 });
 
 /** What is wrong with the second of two paths, and the only finding that is to come of it. */
@@ -359,6 +417,13 @@ const PATHS: PathRow[] = [
     level: "fault",
     message: "nothing listens at its port 51900",
     advice: "start portal there",
+  },
+  {
+    name: "another cipher",
+    over: { exchange: { outcome: "other cipher", theirs: "blake2s" } },
+    level: "fault",
+    message: "the remote portal takes only blake2s",
+    advice: "the same cipher",
   },
   {
     name: "another pre-shared key",

@@ -1,4 +1,7 @@
-/** `privacy`: who stands on the way can read the inner packets only where the operator said so, on both portals. */
+/**
+ * `privacy` and `cipher`: who stands on the way can read the inner packets only where the operator said so, on both portals,
+ * and portals that were told different things say so.
+ */
 import { expect } from "bun:test";
 import { join } from "node:path";
 import { TUNNEL_PORT } from "../../src/lab/namespaces.ts";
@@ -53,14 +56,43 @@ function privacy(on: Partial<Record<Side, boolean>>): { toml: Record<string, Tom
   };
 }
 
+const EITHER = "aes-256-gcm or chacha20-poly1305";
+
+function ciphers(local: string, remote: string): { toml: Record<Side, TomlTable> } {
+  return { toml: { local: { tunnel: { cipher: local } }, remote: { tunnel: { cipher: remote } } } };
+}
+
+/** The suite of the session, as both ends tell it. */
+async function agreed(lab: Lab): Promise<string> {
+  const [local, remote] = await Promise.all(SIDES.map(async (side) => (await sessionOf(lab, side))!.suite));
+  expect(local).toBe(remote!);
+  return local!;
+}
+
 scenario(import.meta.path, "with privacy nobody can read what is carried", { paths }, async (lab) => {
   await lab.startPortals();
-  for (const side of SIDES) {
-    expect((await lab.status(side))!.cipher).toBe("aes-256-gcm");
-    expect((await sessionOf(lab, side))!.suite).toBe("aes-256-gcm");
-  }
+  for (const side of SIDES) expect((await lab.status(side))!.cipher).toBe(EITHER);
+  expect(EITHER.split(" or ")).toContain(await agreed(lab));
   const { up, down } = await overhear(lab);
   expect([up.readable, down.readable]).toEqual([0, 0]);
+});
+
+scenario(import.meta.path, "a cipher that one portal is told is used by both", { paths }, async (lab) => {
+  for (const [local, remote, expected] of [
+    ["chacha20-poly1305", "auto", "chacha20-poly1305"],
+    ["auto", "aes-256-gcm", "aes-256-gcm"],
+  ] as const) {
+    await lab.startPortals(ciphers(local, remote));
+    expect(await agreed(lab)).toBe(expected);
+    for (const direction of ["up", "down"] as const)
+      expect(await transfer(lab, direction, 2 * MEGABYTE, 4)).toBe(2 * MEGABYTE);
+    for (const side of SIDES) expect((await sessionOf(lab, side))!.drops).toEqual({});
+    if (local !== "auto") {
+      const { up, down } = await overhear(lab);
+      expect([up.readable, down.readable]).toEqual([0, 0]);
+    }
+    await lab.stopPortals();
+  }
 });
 
 scenario(import.meta.path, "without privacy everybody can", { paths }, async (lab) => {
@@ -83,21 +115,33 @@ scenario(import.meta.path, "without privacy everybody can", { paths }, async (la
   for (const side of SIDES) expect((await sessionOf(lab, side))!.drops).toEqual({});
 });
 
-for (const side of SIDES) {
-  scenario(import.meta.path, `privacy on the ${side} portal alone is refused`, { paths }, async (lab) => {
-    const portals = await lab.startPortals({
-      ...privacy({ local: false, remote: false, [side]: true }),
-      wait: false,
+/** What each portal is told of cipher and privacy, and what the other one says of it. */
+const APART = [
+  ["privacy on the local alone", privacy({ local: true, remote: false }), EITHER, "blake2s"],
+  ["privacy on the remote alone", privacy({ local: false, remote: true }), "blake2s", EITHER],
+  ["different ciphers", ciphers("aes-256-gcm", "chacha20-poly1305"), "aes-256-gcm", "chacha20-poly1305"],
+] as const;
+
+for (const [name, toml, ofLocal, ofRemote] of APART) {
+  scenario(import.meta.path, `${name}: refused, and both say so`, { paths }, async (lab) => {
+    const portals = await lab.startPortals({ ...toml, wait: false });
+    await lab.waitFor("two handshakes to be refused", SOON, async () => {
+      const refused = await Promise.all(
+        SIDES.map(async (side) => (await lab.status(side))!.drops.handshakeRefused ?? 0),
+      );
+      return Math.min(...refused) >= 2;
     });
-    await lab.waitFor(
-      "three handshakes to be refused",
-      SOON,
-      async () => ((await lab.status("remote"))!.drops.handshakeRefused ?? 0) >= 3,
-    );
     // Said once, however often it is asked.
-    const lines = portals.remote.errors.filter((line) => line.includes(" warn "));
-    expect(lines.map((line) => line.replace(/^.* warn /, ""))).toEqual([
-      'home is refused: it asks for another cipher suite: set the same "privacy" on both sides',
+    const warnings = (side: Side) =>
+      portals[side].errors
+        .filter((line) => line.includes(" warn "))
+        .map((line) => line.replace(/^.* warn /, ""));
+    const advice = 'set the same "cipher" and "privacy" on both sides';
+    expect(warnings("remote")).toEqual([
+      `home is refused: it takes ${ofLocal}, this portal ${ofRemote}: ${advice}`,
+    ]);
+    expect(warnings("local")).toEqual([
+      `the remote refuses the session: it takes ${ofRemote}, this portal ${ofLocal}: ${advice}`,
     ]);
     expect(await sessionOf(lab, "local")).toMatchObject({ status: "connecting", suite: null, paths: [] });
     expect(await sessionOf(lab, "remote")).toMatchObject({ status: "down", suite: null, paths: [] });

@@ -17,16 +17,16 @@ const [local, remote] = [1, 2].map((seed) => {
 const KEY = new Uint8Array(32).fill(7);
 const HERE = endpointOf(Uint8Array.of(198, 51, 100, 1), 5000);
 const THERE = endpointOf(Uint8Array.of(192, 0, 2, 1), 51900);
-const SUITE = 3;
+const OFFER = { suiteId: 3, aesSpeed: 4, chachaSpeed: 5 };
 
 function knockOf(presharedKey = KEY): Knock {
-  return new Knock({ crypto, statics: local, suiteId: SUITE }, { publicKey: remote.publicKey, presharedKey });
+  return new Knock({ crypto, statics: local, offer: OFFER }, { publicKey: remote.publicKey, presharedKey });
 }
 
 /** What the remote would answer. */
 function answerTo(initiation: Uint8Array): Uint8Array {
   const responder = Responder.initiation(crypto, remote, initiation)!;
-  const payload = emitResponsePayload({ resumed: false, suiteId: SUITE, lease: [] });
+  const payload = emitResponsePayload({ resumed: false, refused: false, ...OFFER, lease: [] });
   const { message } = responder.response(KEY, 0, 99, payload);
   new MacStamper(crypto, local.publicKey).stamp(0, message);
   return message;
@@ -36,7 +36,7 @@ test("asks for a session of its own, and for no addresses", () => {
   const responder = Responder.initiation(crypto, remote, knockOf().initiation(0))!;
   expect(responder.remotePublicKey).toEqual(local.publicKey);
   expect(parseInitiationPayload(responder.payload)).toMatchObject({
-    ...{ suiteId: SUITE, rekey: false, wantsLease: false },
+    ...{ ...OFFER, rekey: false, wantsLease: false },
   });
 });
 
@@ -69,4 +69,14 @@ test("takes any bytes", () => {
   knock.initiation(0);
   const bytes = fc.uint8Array({ maxLength: 300 });
   fc.assert(fc.property(bytes, (message) => knock.onMessage(1, message, THERE) === "foreign"));
+});
+
+test("a remote that takes none of the suites has answered, but is of no use", () => {
+  const knock = knockOf();
+  const responder = Responder.initiation(crypto, remote, knock.initiation(0))!;
+  const refusal = emitResponsePayload({ resumed: false, refused: true, ...OFFER, lease: [] });
+  const { message } = responder.response(KEY, 0, 9, refusal);
+  new MacStamper(crypto, local.publicKey).stamp(0, message);
+  expect(knock.onMessage(1, message, THERE)).toBe("refused");
+  expect(knock.said).toMatchObject({ refused: true, suiteId: 3 });
 });

@@ -131,7 +131,7 @@ export class Pair {
       releaseBlock,
       copy: nativeCopy,
       crypto,
-      suites: [chooseSuites().aes],
+      suites: [{ ...chooseSuites().aes, speed: 1 }],
       mtu: MTU,
       log: () => {},
     };

@@ -6,6 +6,7 @@ import type { RemoteConfig } from "../../src/config/config.ts";
 import type { Environment } from "../../src/proto/environment.ts";
 import type { StaticKeys } from "../../src/proto/noise.ts";
 import { Peer } from "../../src/proto/peer.ts";
+import { offerOf } from "../../src/proto/suites.ts";
 import { Caps } from "../../src/run/caps.ts";
 import { Engine } from "../../src/run/engine.ts";
 import { Knocks } from "../../src/run/knocks.ts";
@@ -120,7 +121,7 @@ export class Network {
       this.knocking.push({ device, socket });
       return socket;
     };
-    const knocker = { crypto, statics: LOCAL, suiteId: environment.suites[0]!.id };
+    const knocker = { crypto, statics: LOCAL, offer: offerOf(environment.suites) };
     this.knocks = new Knocks(knocker, knock, nativeBlock(2048));
     this.remotes = new Remotes(remotes, {
       engine: this.engine,
@@ -208,7 +209,7 @@ function environmentOf(log: string[]): Environment {
     releaseBlock,
     copy: nativeCopy,
     crypto,
-    suites: [chooseSuites().aes],
+    suites: [{ ...chooseSuites().aes, speed: 1 }],
     mtu: 1420,
     log: (level, message) => log.push(`${level} ${message}`),
   };

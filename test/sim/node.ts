@@ -14,7 +14,7 @@ import { nativeBlock, nativeCopy, sharedBlock } from "../../src/sys/memory.ts";
 import type { LeasedAddress } from "../../src/wire/handshake.ts";
 import { type FakeSocket, FakeTun } from "./fakes.ts";
 import { Violation } from "./inner.ts";
-import type { LocalPlan, PathPlan, World, WorldPlan } from "./world.ts";
+import type { LocalPlan, PathPlan, SuitePlan, World, WorldPlan } from "./world.ts";
 
 const noiseCrypto = createNoiseCrypto();
 const suites = chooseSuites();
@@ -93,6 +93,8 @@ export class Node {
   /** What a local that asks was given, each time. */
   readonly given: (readonly LeasedAddress[])[] = [];
   engine: Engine;
+  /** The suites that it takes from its next start on. */
+  suites: readonly SuitePlan[];
   private readonly world: World;
   private readonly plan: WorldPlan;
   private readonly keys: KeyRing;
@@ -123,6 +125,8 @@ export class Node {
   ) {
     this.world = world;
     this.plan = plan;
+    const ordinary: SuitePlan = [plan.privacy === false ? "blake2s" : "aes", 1];
+    this.suites = (local === null ? plan.remoteSuites : local.suites) ?? [ordinary];
     this.name = name;
     this.keys = keys;
     this.index = index;
@@ -296,7 +300,7 @@ export class Node {
         ...noiseCrypto,
         random: (length) => Uint8Array.from({ length }, () => Math.floor(random() * 256)),
       },
-      suites: [plan.privacy === false ? suites.blake2s : suites.aes],
+      suites: this.suites.map(([name, speed]) => ({ ...suites[name]!, speed })),
       mtu: plan.mtu ?? 1420,
       log: (level, message) =>
         world.log.push(`${(world.now / 1e6).toFixed(6)} ${this.name} ${level}: ${message}`),

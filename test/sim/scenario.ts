@@ -18,8 +18,9 @@ export function closeWorlds(): void {
 }
 
 export function makeWorld(paths: readonly PathPlan[], more: Partial<WorldPlan & LocalPlan> = {}): World {
-  const { wrongKey = false, wrongPresharedKey = false, asks = false, lease = [], ...rest } = more;
-  const local = { paths, wrongKey, wrongPresharedKey, asks, lease };
+  const { wrongKey = false, wrongPresharedKey = false, asks = false, lease = [], suites, ...rest } = more;
+  const taken = suites === undefined ? {} : { suites };
+  const local = { paths, wrongKey, wrongPresharedKey, asks, lease, ...taken };
   const world = new World({ seed: 7, locals: [local], ...rest });
   worlds.push(world);
   return world;

@@ -183,7 +183,9 @@ describe("kernels and packets", () => {
     world.injectRemote(initiation.bytes, initiation.source);
     world.runFor(100 * MILLISECOND);
     expect(dropped(world, world.remote, "handshakeRefused")).toBe(1);
-    expect(world.log.join("\n")).toContain('set the same "privacy" on both sides');
+    expect(world.log.join("\n")).toContain(
+      'it takes blake2s, this portal aes-256-gcm: set the same "cipher"',
+    );
   });
 
   test("a packet too big for the tunnel, one without destination and one with a foreign source are counted", () => {

@@ -40,6 +40,8 @@ export interface PathPlan {
   readonly cap?: CapSettings;
 }
 
+export type SuitePlan = readonly [name: "aes" | "chacha" | "blake2s", speed: number];
+
 export interface LocalPlan {
   readonly paths: readonly PathPlan[];
   /** Not the key the remote knows. */
@@ -47,6 +49,8 @@ export interface LocalPlan {
   readonly wrongPresharedKey?: boolean;
   /** It has no addresses of its own, and asks the remote for them. */
   readonly asks?: boolean;
+  /** The suites it takes, with their speeds; of speed 0 as a portal that knows of no speeds. */
+  readonly suites?: readonly SuitePlan[];
   /** What the remote gives it when it asks. */
   readonly lease?: readonly LeasedAddress[];
 }
@@ -55,6 +59,7 @@ export interface WorldPlan {
   readonly seed: number;
   readonly locals: readonly LocalPlan[];
   readonly privacy?: boolean;
+  readonly remoteSuites?: readonly SuitePlan[];
   readonly mtu?: number;
   /** Kernel offloads, TUN and UDP, at locals and remote. */
   readonly offloads?: boolean;

@@ -76,19 +76,24 @@ describe("layout", () => {
       sessionId,
       version: 1,
       suiteId: 2,
+      aesSpeed: 14,
+      chachaSpeed: 3,
       rekey: true,
       wantsLease: false,
     });
-    expect(Buffer.from(payload).toString("hex")).toBe("010203040506070801020100");
-    const response = emitResponsePayload({ resumed: true, suiteId: 2, lease: [] });
-    expect(Buffer.from(response).toString("hex")).toBe("01020000");
+    expect(Buffer.from(payload).toString("hex")).toBe("0102030405060708010201e3");
+    const speeds = { aesSpeed: 5, chachaSpeed: 10 };
+    const response = emitResponsePayload({ resumed: true, refused: false, suiteId: 2, ...speeds, lease: [] });
+    expect(Buffer.from(response).toString("hex")).toBe("01025a00");
+    const refusal = emitResponsePayload({ resumed: false, refused: true, suiteId: 3, ...speeds, lease: [] });
+    expect(Buffer.from(refusal).toString("hex")).toBe("02035a00");
     const lease = [
       { bytes: Uint8Array.of(10, 77, 0, 9), length: 24 },
       { bytes: run(0xfd, 16), length: 64 },
     ];
-    const leasing = emitResponsePayload({ resumed: false, suiteId: 2, lease });
-    expect(Buffer.from(leasing).toString("hex")).toBe(`00020000180a4d000940${"fd".repeat(16)}`);
-    const asking = { sessionId, version: 1, suiteId: 2, rekey: false, wantsLease: true };
+    const leasing = emitResponsePayload({ resumed: false, refused: false, suiteId: 2, ...speeds, lease });
+    expect(Buffer.from(leasing).toString("hex")).toBe(`00025a00180a4d000940${"fd".repeat(16)}`);
+    const asking = { sessionId, version: 1, suiteId: 2, ...speeds, rekey: false, wantsLease: true };
     expect(emitInitiationPayload(asking)[10]).toBe(2);
   });
 
@@ -158,17 +163,27 @@ describe("what is emitted parses to the same", () => {
   });
 
   test("payloads", () => {
+    const speed = fc.integer({ min: 0, max: 15 });
     const initiation = fc.record({
       sessionId: bytes(8),
       version: byte,
       suiteId: byte,
+      aesSpeed: speed,
+      chachaSpeed: speed,
       rekey: fc.boolean(),
       wantsLease: fc.boolean(),
     });
     const ipv4 = fc.record({ bytes: bytes(4), length: fc.integer({ min: 1, max: 32 }) });
     const ipv6 = fc.record({ bytes: bytes(16), length: fc.integer({ min: 1, max: 128 }) });
     const lease = fc.oneof(fc.constant([]), fc.tuple(ipv4), fc.tuple(ipv6), fc.tuple(ipv4, ipv6));
-    const response = fc.record({ resumed: fc.boolean(), suiteId: byte, lease });
+    const response = fc.record({
+      resumed: fc.boolean(),
+      refused: fc.boolean(),
+      suiteId: byte,
+      aesSpeed: speed,
+      chachaSpeed: speed,
+      lease,
+    });
     fc.assert(
       fc.property(initiation, response, (one, two) => {
         expect(parseInitiationPayload(emitInitiationPayload(one))).toEqual(one);
@@ -224,9 +239,12 @@ describe("what a stranger sends", () => {
     expect(parseInitiationPayload(initiation)).toMatchObject({ version: 255, rekey: true });
     initiation[10] = 0xfe;
     expect(parseInitiationPayload(initiation)).toMatchObject({ rekey: false });
-    expect(parseResponsePayload(Uint8Array.of(0xfe, 9, 255, 255))).toEqual({
+    expect(parseResponsePayload(Uint8Array.of(0xfc, 9, 0x12, 255))).toEqual({
       resumed: false,
+      refused: false,
       suiteId: 9,
+      aesSpeed: 1,
+      chachaSpeed: 2,
       lease: [],
     });
   });

@@ -23,23 +23,41 @@ export interface RightsFacts {
   readonly unprivilegedPort: number;
 }
 
-export interface SpeedFacts {
-  readonly suite: string;
+export interface SuiteFacts {
+  readonly name: string;
   /** libcrypto; or what stands in for it. */
   readonly library: "libcrypto" | "fallback";
-  /** What was measured works as it should. */
+  /** It opens what it sealed. */
   readonly correct: boolean;
   /** Microseconds of one thread per datagram of a full packet. */
   readonly sealMicros: number;
   readonly openMicros: number;
+}
+
+export interface SpeedFacts {
+  /** What the configuration asks for, and this machine has not; null when it has. */
+  readonly missing: string | null;
+  /** Those that this portal takes, at least one. */
+  readonly suites: readonly SuiteFacts[];
+  /** Microseconds of one thread per datagram of a full packet. */
   readonly ringMicros: number;
-  /** Into the kernel or out of it, in batches as large as it takes. Null: there is no loopback interface to try. */
+  /** Into the kernel or out of it, in batches as large as it takes, as portal does. Null: there is no loopback interface to try. */
   readonly kernelMicros: number | null;
+  /** The same with one call for each datagram; null where portal does no other. */
+  readonly kernelSingleMicros: number | null;
 }
 
 /** What came of asking the remote portal for a handshake by one path. */
 export type Exchange =
-  | { readonly outcome: "answered"; readonly rttMs: number }
+  | {
+      readonly outcome: "answered";
+      readonly rttMs: number;
+      /** What the remote has chosen for a session with us, and what it does of each suite, as far as it tells. */
+      readonly suite: string;
+      readonly remoteSpeeds: readonly { readonly name: string; readonly mbit: number }[];
+    }
+  /** The remote takes none of our cipher suites. */
+  | { readonly outcome: "other cipher"; readonly theirs: string }
   /** Nothing came back, or nothing of the remote's. */
   | { readonly outcome: "silent" }
   /** The remote machine says that nobody listens at that port. */

@@ -1,6 +1,7 @@
-/** Judges the machine: its kernel, our rights on it, its clock, its connection tracking, its speed. */
+/** Judges the machine: its kernel, our rights on it, its clock, its connection tracking. */
 import type { Facts } from "./facts.ts";
 import { type Finding, fault, ok, warning } from "./finding.ts";
+import { judgeSpeed } from "./speed.ts";
 
 export function judgeMachine(facts: Facts): Finding[] {
   return [
@@ -135,62 +136,4 @@ function judgeConntrack({ conntrack }: Facts): Finding[] {
   if (count < limit * CONNTRACK_FULL) return [ok("conntrack", message)];
   const advice = `run: sysctl -w net.netfilter.nf_conntrack_max=${limit * 4}`;
   return [warning("conntrack", `${message}: beyond the limit new flows are dropped`, advice)];
-}
-
-/** Less on a processor of this kind than one fast line brings. */
-const CEILING_LOW = 100;
-
-function judgeSpeed({ speed, tunnel }: Facts): Finding[] {
-  const subject = "speed";
-  if (!speed.correct) {
-    return [
-      fault(
-        subject,
-        `${speed.suite} by ${nameOf(speed.library)} does not open what it sealed`,
-        "reinstall OpenSSL (libssl3)",
-      ),
-    ];
-  }
-  const mbit = ceilingMbit(speed, tunnel.mtu);
-  const costs = `seal ${micros(speed.sealMicros)}, open ${micros(speed.openMicros)}, ring ${micros(speed.ringMicros)}${speed.kernelMicros === null ? "" : `, kernel ${micros(speed.kernelMicros)}`}`;
-  const message = `${speed.suite} by ${nameOf(speed.library)}: about ${mbit} Mbit/s to be expected (per packet ${costs})`;
-  if (speed.library === "fallback") {
-    return [
-      warning(
-        subject,
-        `${message}; there is no libcrypto.so.3`,
-        "install OpenSSL 3 (Debian's package libssl3)",
-      ),
-    ];
-  }
-  if (mbit < CEILING_LOW) {
-    const advice = "set offloads = true if it is not; with privacy = false packets are only authenticated";
-    return [warning(subject, message, advice)];
-  }
-  return [ok(subject, message)];
-}
-
-function nameOf(library: "libcrypto" | "fallback"): string {
-  return library === "libcrypto" ? "libcrypto" : "Bun itself";
-}
-
-/**
- * What is not measured here (headers, acknowledgements, whose turn it is, the TUN) costs about as much again: a portal took
- * 2.1 CPU seconds per GB where the measured parts came to 1.1 (x64, one encrypted path, Bun 1.4.5).
- */
-const REST = 2;
-
-/**
- * Expected of one direction: one thread takes a packet from the kernel, passes the ring, protects it and gives it to the
- * kernel; or the reverse. Rounded to what such an estimate can know.
- */
-export function ceilingMbit(speed: Facts["speed"], mtu: number): number {
-  const cipher = Math.max(speed.sealMicros, speed.openMicros);
-  const mbit = (mtu * 8) / (REST * (cipher + speed.ringMicros + 2 * (speed.kernelMicros ?? 0)));
-  const step = 10 ** Math.max(0, Math.floor(Math.log10(mbit)) - 1);
-  return Math.round(mbit / step) * step;
-}
-
-function micros(value: number): string {
-  return `${value.toFixed(value < 9.95 ? 1 : 0)} us`;
 }

@@ -17,7 +17,7 @@ export function judgeRemote({ remote, paths, status, ownPublicKey }: Facts): Fin
   const message = silent ? "no portal answers by any path" : "the portal that runs has no session with it";
   const advice =
     `check that portal runs there and that its firewall lets UDP port ${remote.port} in; that [remote] public_key here is ` +
-    `what "portal pubkey" prints there; that public_key of a [[peer]] there is ${ownPublicKey}; and that privacy is the same`;
+    `what "portal pubkey" prints there; that public_key of a [[peer]] there is ${ownPublicKey}; and that privacy and cipher are the same`;
   return [...findings, fault(subject, message, advice)];
 }
 

@@ -82,6 +82,14 @@ function judgeAnswer(subject: string, facts: Facts, path: PathFacts): Finding[] 
   switch (exchange.outcome) {
     case "answered":
       return [ok(subject, `the remote portal answers within ${exchange.rttMs.toFixed(1)} ms`)];
+    case "other cipher":
+      return [
+        fault(
+          subject,
+          `the remote portal takes only ${exchange.theirs}, this one does not`,
+          "set the same cipher and privacy on both sides",
+        ),
+      ];
     case "refused":
       return [
         fault(
