@@ -3,7 +3,7 @@
  *
  *   1. `stage` reads the TUN: one packet, or up to 64 KB of one flow.
  *   2. It is cut into packets (wire/segment.ts).
- *   3. Its destination names the peer, and so the session.
+ *   3. Its destination names the peer, and so the session. Larger than its paths carry, it goes back (wire/toobig.ts).
  *   4. While the ring has room it goes on at once, else it waits its flow's turn (proto/flowqueues.ts).
  *   5. It gets its data sequence (the ring position) and the distance to its flow's previous packet, and is published.
  *   6. `service` lets each path pull, best first, while its window and pacer allow: lost packets before new ones.
@@ -18,8 +18,10 @@ import { random32 } from "./proto/environment.ts";
 import { MILLISECOND, TRAIN_BYTES, TRAIN_PACKETS } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
 import type { Portal } from "./proto/portal.ts";
-import { NO_POSITION } from "./proto/sentlog.ts";
+import { Refusal } from "./proto/refusal.ts";
+import { NO_POSITION, SIZE_PROBE } from "./proto/sentlog.ts";
 import type { Session } from "./proto/session.ts";
+import { onTooBig, sizeDue } from "./proto/sizeprobes.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
@@ -34,6 +36,7 @@ import {
 } from "./wire/control.ts";
 import {
   DATA_HEADER_BYTES,
+  DATA_OVERHEAD_BYTES,
   HEADER_BYTES,
   MIN_DATAGRAM_BYTES,
   TAG_BYTES,
@@ -58,11 +61,16 @@ export class Outbound {
   crowded = false;
   /** Bytes of a usual read in the last turn that read the TUN. */
   private readBytes = 0;
+  /** In this service: paths that may send more, and what waits is for others. */
+  private readonly passed: Path[] = [];
   private readonly portal: Portal;
   private readonly tun: TunDevice;
   private readonly segmenter: Segmenter;
+  private readonly refusal: Refusal;
   /** Body of the control datagram being made. */
   private readonly body: Block;
+  /** Body of a probe of a path's MTU: zeros. */
+  private readonly padding: Block;
 
   // The train: sealed datagrams of one path, of one size but for the last.
   private readonly train: Block;
@@ -76,7 +84,9 @@ export class Outbound {
     this.tun = tun;
     const { makeBlock, copy } = portal.environment;
     this.segmenter = new Segmenter(tun.buffer, copy);
+    this.refusal = new Refusal(portal.environment, tun);
     this.body = makeBlock(ACK_ROOM);
+    this.padding = makeBlock(portal.environment.mtu + DATA_OVERHEAD_BYTES);
     this.train = makeBlock(TRAIN_BYTES + 2048);
   }
 
@@ -107,8 +117,13 @@ export class Outbound {
       return;
     }
     const session = peer.session;
-    if (session === null || segmenter.largest > portal.environment.mtu) {
-      portal.drops.count(session === null ? "noSession" : "tooBig", segmenter.packets);
+    if (session === null) {
+      portal.drops.count("noSession", segmenter.packets);
+      return;
+    }
+    const { largest } = segmenter;
+    if (largest > session.mtu.value && this.refusal.refuses(now, session, bytes - VIRTIO_BYTES, largest)) {
+      session.drops.count("tooBig", segmenter.packets);
       return;
     }
     const { ring, queues } = session;
@@ -173,12 +188,14 @@ export class Outbound {
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     if (session.ids.nextAt <= now) this.tellEnds(session, now);
     session.scheduler.begin();
+    session.fit(now);
     const { pulling } = session.scheduler;
     session.setWaits();
     session.resequencer.onTimeout(now);
     for (let more = true; more; ) {
       this.refill(session, now);
       more = false;
+      this.passed.length = 0;
       for (let i = 0; i < pulling.length; i++) {
         if (this.pull(session, pulling[i]!, now)) more = true;
       }
@@ -241,6 +258,7 @@ export class Outbound {
     while (path.maySend(now) && path.affords(path.datagram, this.unsent(path))) {
       const position = session.take(path);
       if (position < 0) {
+        this.passed.push(path);
         if (session.queues.packets === 0) path.recovery.onAppLimited();
         break;
       }
@@ -295,6 +313,13 @@ export class Outbound {
       if (!path.carries || !session.hasWork) path.recovery.onAppLimited();
       this.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
       this.flush(path, path.destination, now);
+    }
+    const size = sizeDue(now, path);
+    if (size > 0) {
+      path.recovery.mtu.onProbeSent();
+      const padding = size - MIN_DATAGRAM_BYTES;
+      this.seal(session, path, now, Type.probe, this.padding, 0, padding, SIZE_PROBE, true);
+      this.flush(path, path.destination, now, true);
     }
     if (path.report.due) this.report(session, path, now);
   }
@@ -354,12 +379,16 @@ export class Outbound {
 
   /**
    * Sends the train. What the socket does not take is lost, and found lost by the acknowledgements that do not come. Only
-   * the proved address says something of the path: any other may be one that somebody on the way made up.
+   * the proved address says something of the path: any other may be one that somebody on the way made up. `whole`: it must
+   * not be fragmented.
    */
-  private flush(path: Path, to: Endpoint | null, now: number): void {
+  private flush(path: Path, to: Endpoint | null, now: number, whole = false): void {
     if (this.trainBytes > 0) {
-      const result = path.socket.send(this.train, 0, this.trainBytes, this.trainSegment, to);
+      const segment = this.trainSegment;
+      const fragments = whole ? 0 : path.recovery.mtu.fragmentsOf(segment);
+      const result = path.socket.send(this.train, 0, this.trainBytes, segment, to, fragments);
       if (result === "full") path.blockedUntil = now + BLOCKED_FOR;
+      else if (result === "tooBig") onTooBig(now, path, segment);
       else if (result === "failed" && to === path.destination) path.onSendFailed(now);
     }
     this.trainBytes = 0;
@@ -376,7 +405,7 @@ export class Outbound {
     for (let i = 0; i < session.order.length; i++) {
       const path = session.order[i]!;
       at = Math.min(at, path.nextAt);
-      if (waiting && path.carries) at = Math.min(at, path.sendAt(now));
+      if (waiting && path.carries && !this.passed.includes(path)) at = Math.min(at, path.sendAt(now));
     }
     return at;
   }

@@ -99,16 +99,15 @@ export class Path {
     this.candidate = settings.candidate;
     this.connected = settings.connected;
     this.datagram = settings.datagram;
-    this.recovery = new Recovery(settings.congestion, settings.datagram, sink);
+    this.recovery = new Recovery(settings.congestion, settings.datagram, sink, settings.socket.headerBytes);
     this.sendsFrom = settings.sendsFrom ?? 0;
     this.receivesFrom = settings.receivesFrom ?? 0;
     this.recovery.log.begin(this.sendsFrom);
     this.reception.window.begin(this.receivesFrom);
     this.company = company;
     this.challenge = new Challenge(now);
-    this.statusSince = now;
+    this.statusSince = this.lastSentAt = now;
     this.silence = new Silence(now, this.recovery);
-    this.lastSentAt = now;
   }
 
   /** Where datagrams of this path go; null: the socket is connected. */
@@ -162,7 +161,10 @@ export class Path {
     const { challenge } = this;
     if (!challenge.onAnswer(tokenHigh, tokenLow)) return false;
     this.untold = false;
-    if (challenge.leaveCandidate()) this.endpoint.copyFrom(this.candidate);
+    if (challenge.leaveCandidate()) {
+      this.endpoint.copyFrom(this.candidate);
+      this.recovery.mtu.renew(now);
+    }
     const rtt = challenge.roundTrip(now);
     if (rtt > 0) this.recovery.rtt.onSample(rtt, 0);
     this.silence.heardAt = now;
@@ -403,7 +405,7 @@ export class Path {
     this.reason = reason;
     this.statusSince = now;
     if (status === "up") {
-      this.recovery.resume();
+      this.recovery.resume(now);
       this.report.onReturned();
       this.probes.onUp();
       this.lastSentAt = now;

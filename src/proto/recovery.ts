@@ -9,9 +9,10 @@ import { expandPacketNumber } from "../wire/datagram.ts";
 import type { Congestion } from "./congestion.ts";
 import { GRANULARITY, MAX_ACK_DELAY, PACKET_THRESHOLD, TIME_THRESHOLD } from "./limits.ts";
 import { Pacer } from "./pacer.ts";
+import { PathMtu } from "./pathmtu.ts";
 import { DeliveryRate } from "./ratesample.ts";
 import { Rtt } from "./rtt.ts";
-import { FREE, LOST, NO_POSITION, OUTSTANDING, SentLog } from "./sentlog.ts";
+import { FREE, LOST, OUTSTANDING, SentLog, SIZE_PROBE } from "./sentlog.ts";
 
 /** Who is told what became of the inner packets. */
 export interface RecoverySink {
@@ -29,6 +30,8 @@ export class Recovery {
   congestion: Congestion;
   readonly pacer: Pacer;
   readonly rate = new DeliveryRate();
+  /** Which datagrams the path carries whole: it follows from what arrived and what was lost. */
+  readonly mtu: PathMtu;
   sentPackets = 0;
   sentBytes = 0;
   ackedPackets = 0;
@@ -51,8 +54,10 @@ export class Recovery {
   private packetThreshold = PACKET_THRESHOLD;
   private timeThreshold = TIME_THRESHOLD;
 
-  constructor(congestion: Congestion, datagram: number, sink: RecoverySink) {
+  /** `headers`: of IP and UDP, around each datagram. */
+  constructor(congestion: Congestion, datagram: number, sink: RecoverySink, headers = 28) {
     this.congestion = congestion;
+    this.mtu = new PathMtu(datagram, headers);
     this.pacer = new Pacer(datagram);
     this.sink = sink;
   }
@@ -136,9 +141,9 @@ export class Recovery {
     return true;
   }
 
-  /** When `onTimeout` wants to be called. */
+  /** When `onTimeout` wants to be called, or a probe of the path's MTU is due. */
   get timeoutAt(): number {
-    return Math.min(this.lossAt, this.ptoAt);
+    return Math.min(this.lossAt, this.ptoAt, this.mtu.at);
   }
 
   /** The probe timeout (RFC 9002 section 6.2); Infinity when nothing is outstanding. */
@@ -165,6 +170,7 @@ export class Recovery {
   /** Gives up everything in flight: the path is silent. Each packet goes to the sink as lost. */
   abandon(now: number): void {
     this.quietBelow = Number.POSITIVE_INFINITY;
+    this.mtu.stop();
     for (let packetNumber = this.log.oldest; packetNumber < this.log.next; packetNumber++) {
       if (this.log.stateOf(packetNumber) === OUTSTANDING) this.lose(now, packetNumber);
     }
@@ -173,9 +179,10 @@ export class Recovery {
     this.congestion.onTimeout(now);
   }
 
-  /** The path is back: from here on a loss is congestion again. */
-  resume(): void {
+  /** The path is up: from here on a loss is congestion, or a datagram too big. */
+  resume(now: number): void {
     this.quietBelow = this.log.next;
+    this.mtu.begin(now);
   }
 
   /** The round-trip time that this acknowledgement shows; 0 when it shows none. */
@@ -194,21 +201,18 @@ export class Recovery {
       if (state === FREE) continue;
       const sentAt = this.log.timeOf(packetNumber);
       const position = this.log.positionOf(packetNumber);
+      const bytes = this.log.sizeOf(packetNumber);
       if (state === LOST) {
         this.onSpurious(now - sentAt, packetNumber);
       } else {
         this.log.tellRate(now, packetNumber, this.rate);
-        this.congestion.onAcked(
-          now,
-          this.log.sizeOf(packetNumber),
-          sentAt,
-          this.rtt.latest,
-          this.wasLimited(inFlight),
-        );
+        this.congestion.onAcked(now, bytes, sentAt, this.rtt.latest, this.wasLimited(inFlight));
       }
       this.log.settle(packetNumber, FREE);
       this.ackedPackets++;
-      if (position !== NO_POSITION) this.sink.onDelivered(position);
+      if (position === SIZE_PROBE) this.mtu.onProbeAcked(now, bytes);
+      else this.mtu.onAcked(packetNumber, bytes);
+      if (position >= 0) this.sink.onDelivered(position);
     }
   }
 
@@ -253,13 +257,22 @@ export class Recovery {
 
   private lose(now: number, packetNumber: number): void {
     const position = this.log.positionOf(packetNumber);
-    if (packetNumber >= this.quietBelow) {
-      this.rate.onLost(this.log.sizeOf(packetNumber));
-      this.congestion.onLost(now, this.log.sizeOf(packetNumber), this.log.timeOf(packetNumber));
-    }
+    const bytes = this.log.sizeOf(packetNumber);
+    const quiet = packetNumber < this.quietBelow;
     this.log.settle(packetNumber, LOST);
+    if (position === SIZE_PROBE) {
+      // RFC 8899 section 3: the loss of a probe is no sign of congestion.
+      this.mtu.onProbeLost(now, bytes, quiet);
+      return;
+    }
+    // Nor may be that of a datagram whose size is still in question.
+    if (!quiet && !(this.mtu.searches && bytes > this.mtu.limit)) {
+      this.rate.onLost(bytes);
+      this.congestion.onLost(now, bytes, this.log.timeOf(packetNumber));
+      this.mtu.onLost(now, packetNumber, bytes);
+    }
     this.lostPackets++;
-    if (position !== NO_POSITION) this.sink.onLost(position);
+    if (position >= 0) this.sink.onLost(position);
   }
 
   /** Stops watching for the late arrival of packets lost before `before`. */

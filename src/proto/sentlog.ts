@@ -10,8 +10,9 @@ export const FREE = 0;
 export const OUTSTANDING = 1;
 export const LOST = 2;
 
-/** Carries no inner packet. */
+/** Carries no inner packet; and, of these, is a probe of the path's MTU. */
 export const NO_POSITION = -1;
+export const SIZE_PROBE = -2;
 
 /** Enough for probes and a packet now and then. */
 const INITIAL = 32;

@@ -7,13 +7,14 @@ import type { Endpoint } from "../share/endpoint.ts";
 import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
-import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
+import { DATA_OVERHEAD_BYTES, expandPacketNumber, HEADER_BYTES, TAG_BYTES } from "../wire/datagram.ts";
 import type { Agenda, Planned } from "./agenda.ts";
 import { INTERVAL } from "./codel.ts";
 import type { Company, PathSettings } from "./company.ts";
 import type { Environment } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
+import { InnerMtu } from "./innermtu.ts";
 import type { Keys } from "./keys.ts";
 import {
   MAX_HOLD_OTHER,
@@ -44,6 +45,8 @@ import { Scheduler } from "./scheduler.ts";
  */
 const TARGET_SHARE = 0.75;
 const MIN_TARGET = 25 * MILLISECOND;
+/** So many packets that one path does not carry may wait for another: who they are of is told to send smaller ones. */
+const MAX_ASIDE = 64;
 /** The queue that lets a slower path join is kept so much longer than needed. */
 const JOINING_SLACK = 1.25;
 
@@ -78,6 +81,7 @@ export class Session implements Company, Planned {
   previousKeys: Keys | null = null;
   /** When some path was last up. */
   lastUpAt: number;
+  readonly mtu: InnerMtu;
   /** Owned by the agenda. */
   at = 0;
   place = -1;
@@ -97,6 +101,7 @@ export class Session implements Company, Planned {
     this.environment = environment;
     this.agenda = ground.agenda;
     this.drops = drops;
+    this.mtu = new InnerMtu(environment.mtu);
     this.startedAt = now;
     this.lastUpAt = now;
     const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
@@ -259,6 +264,13 @@ export class Session implements Company, Planned {
     codel.interval = Math.max(slowest, INTERVAL);
   }
 
+  /** Lets inner packets be as large as the paths in use carry. */
+  fit(now: number): void {
+    if (!this.mtu.follow(now, this.order, this.scheduler.lowestMetric)) return;
+    const { peer, mtu } = this;
+    this.environment.log("info", `all paths in use to ${peer.name} carry packets of ${mtu.value} bytes`);
+  }
+
   // --- Which packet next ---
 
   /** Packets that may wait in the ring: a few milliseconds of what the paths carry now. */
@@ -285,9 +297,14 @@ export class Session implements Company, Planned {
   take(path: Path): number {
     const lost = this.takeLost(path, false);
     if (lost >= 0) return lost;
-    const position = this.ring.claim();
+    const { ring, resends } = this;
+    for (let position = ring.claim(); position >= 0; position = ring.claim()) {
+      if (resends.length >= MAX_ASIDE || !this.isTooBig(position, path)) return position;
+      ring.setNote(position, NOTE_WAITS);
+      resends.push(position);
+    }
     // Rather than stand idle, a path also takes what is better sent on another.
-    return position >= 0 ? position : this.takeLost(path, true);
+    return this.takeLost(path, true);
   }
 
   private takeLost(path: Path, any: boolean): number {
@@ -295,8 +312,9 @@ export class Session implements Company, Planned {
     for (let left = this.resends.length; left > 0; left--) {
       const position = this.resends.shift();
       if (!ring.holds(position)) this.drops.count("expired");
-      else if (!any && this.isForOthers(position, path)) this.resends.push(position);
       else if ((ring.noteOf(position) & NOTE_DONE) !== 0) ring.settle(position);
+      else if ((!any && this.isForOthers(position, path)) || this.isTooBig(position, path))
+        this.resends.push(position);
       else {
         ring.setNote(position, ring.noteOf(position) & ~NOTE_WAITS);
         path.resentPackets++;
@@ -313,6 +331,18 @@ export class Session implements Company, Planned {
     for (let i = 0; i < this.order.length; i++) {
       const other = this.order[i]!;
       if (other !== path && other.status === "up" && other.metric <= path.metric) return true;
+    }
+    return false;
+  }
+
+  /** The path is not known to carry the packet whole, and another that carries now is. */
+  private isTooBig(position: number, path: Path): boolean {
+    const bytes = HEADER_BYTES + this.ring.lengthOf(position) + TAG_BYTES;
+    if (bytes <= path.recovery.mtu.limit) return false;
+    for (let i = 0; i < this.order.length; i++) {
+      const other = this.order[i]!;
+      if (other !== path && other.carries && other.status === "up" && bytes <= other.recovery.mtu.limit)
+        return true;
     }
     return false;
   }

@@ -210,6 +210,7 @@ export class Engine {
       if (kept && outcome === "same") return;
       if (kept && outcome === "moved") {
         joined.wantProbe(now);
+        joined.recovery.mtu.renew(now);
         return;
       }
       if (kept) {

@@ -53,8 +53,11 @@ export interface TunDevice {
   write(packet: Gather): boolean;
 }
 
-/** What became of a send: all taken; try again when writable; or refused (the packet is gone, the path may be too). */
-export type SendResult = "sent" | "full" | "failed";
+/**
+ * What became of a send: all taken; try again when writable; larger than this machine sends whole there; or refused. The
+ * packets are gone but for the first, and of the last the path may be too.
+ */
+export type SendResult = "sent" | "full" | "tooBig" | "failed";
 
 /** A UDP socket, non-blocking. */
 export interface DatagramSocket {
@@ -72,8 +75,21 @@ export interface DatagramSocket {
   readonly segment: number;
   /** Receives one datagram, or several of one sender and equal size, into `into`. Bytes; 0 = nothing waits. */
   receive(into: Block): number;
-  /** Sends `length` bytes as datagrams of `segment` bytes each (the last may be shorter). `to` null: the connected peer. */
-  send(from: Block, offset: number, length: number, segment: number, to: Endpoint | null): SendResult;
+  /**
+   * Sends `length` bytes as datagrams of `segment` bytes each (the last may be shorter). `to` null: the connected peer.
+   * `fragments` 0, or left out: with Don't Fragment, also where the kernel has heard that they are too big. Otherwise whoever has to may
+   * fragment them; of IPv6, which no router fragments, this machine does, to packets of so many bytes.
+   */
+  send(
+    from: Block,
+    offset: number,
+    length: number,
+    segment: number,
+    to: Endpoint | null,
+    fragments?: number,
+  ): SendResult;
+  /** The largest IP packet that the way to the peer carries, as far as the kernel has heard; 0 = it does not say. */
+  mtu(to: Endpoint | null): number;
   /**
    * Binds and connects anew: its interface may be another of the same name, its address or route changed. `ifMoved`: only
    * when it would have another address of its own now, so that one that works is left alone.

@@ -2,7 +2,8 @@
  * UDP sockets by FFI: batches of datagrams in one call (UDP_SEGMENT, UDP_GRO; Linux 4.18 and 5.0), bound to an interface
  * (SO_BINDTODEVICE) on the local, answering from the address that was asked (IP_PKTINFO) on the remote.
  *
- * Datagrams may be fragmented on the way (no Don't Fragment bit): a path with a small MTU is slow then, not dead.
+ * Datagrams have Don't Fragment set, whatever ICMP says (IP_PMTUDISC_PROBE), but for those that the caller lets be
+ * fragmented: a path with a small MTU is slow then, not dead.
  */
 import type { Block } from "../share/block.ts";
 import { Endpoint } from "../share/endpoint.ts";
@@ -29,6 +30,12 @@ const SO_RCVBUFFORCE = 33;
 const IP_PKTINFO = 8;
 const IP_MTU_DISCOVER = 10;
 const IP_PMTUDISC_DONT = 0;
+const IP_PMTUDISC_PROBE = 3;
+const IP_MTU = 14;
+const IPV6_MTU_DISCOVER = 23;
+const IPV6_MTU = 24;
+const IPV6_DONTFRAG = 62;
+const IPV6_LEAST = 1280;
 const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
@@ -83,6 +90,9 @@ export class UdpSocket implements DatagramSocket {
   /** There was a route to it when it was last looked for. */
   routed = false;
   private segmentationRefused = false;
+  /** What `send` was last told of fragments. */
+  private fragments = 0;
+  private readonly option = nativeBlock(8);
 
   /** Throws SysError: ENODEV for an unknown interface, EPERM, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT. */
   constructor(options: UdpOptions) {
@@ -180,17 +190,56 @@ export class UdpSocket implements DatagramSocket {
     return bytes;
   }
 
-  send(from: Block, offset: number, length: number, segment: number, to: Endpoint | null): SendResult {
+  send(
+    from: Block,
+    offset: number,
+    length: number,
+    segment: number,
+    to: Endpoint | null,
+    fragments = 0,
+  ): SendResult {
+    if (fragments !== this.fragments) this.setFragments(fragments);
     if (length <= segment) return this.sendOnce(from, offset, length, 0, to);
     if (this.segmentation) {
       const result = this.sendOnce(from, offset, length, segment, to);
-      if (result !== "failed" || !this.segmentationRefused) return result;
+      if (!this.segmentationRefused) return result;
     }
     for (let sent = 0; sent < length; sent += segment) {
       const result = this.sendOnce(from, offset + sent, Math.min(segment, length - sent), 0, to);
       if (result !== "sent") return result;
     }
     return "sent";
+  }
+
+  mtu(to: Endpoint | null): number {
+    if (to === null) return this.knownMtu(this.fd);
+    // A connected socket is told.
+    const probe = libc.socket(this.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
+    if (probe < 0) return 0;
+    try {
+      return libc.connect(probe, at(to.block), to.length) === 0 ? this.knownMtu(probe) : 0;
+    } finally {
+      libc.close(probe);
+    }
+  }
+
+  private knownMtu(fd: number): number {
+    const { option, ipv6 } = this;
+    option.view.setInt32(4, 4, true);
+    const [level, name] = ipv6 ? [SOL_IPV6, IPV6_MTU] : [SOL_IP, IP_MTU];
+    const known = libc.getsockopt(fd, level, name, at(option), at(option, 4)) === 0;
+    return known ? option.view.getInt32(0, true) : 0;
+  }
+
+  /** As the interface says. Of IPv6, IPV6_DONTFRAG keeps this machine from it, and IPV6_MTU says how small. */
+  private setFragments(fragments: number): void {
+    this.fragments = fragments;
+    if (this.ipv6) {
+      this.set(SOL_IPV6, IPV6_DONTFRAG, fragments === 0 ? 1 : 0);
+      this.set(SOL_IPV6, IPV6_MTU, fragments === 0 ? 0 : Math.max(fragments, IPV6_LEAST));
+    } else {
+      this.set(SOL_IP, IP_MTU_DISCOVER, fragments === 0 ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+    }
   }
 
   close(): void {
@@ -224,12 +273,14 @@ export class UdpSocket implements DatagramSocket {
       if (error === EAGAIN || error === ENOBUFS) return "full";
       // The kernel reports an ICMP error of an earlier datagram, once, instead of sending.
       if (error === ECONNREFUSED || error === EINTR) continue;
+      // So it does of "too big"; of what is too big for the interface itself, each time.
+      if (error === EMSGSIZE && attempt < 2) continue;
       if (segment > 0 && (error === EIO || error === EINVAL || error === EMSGSIZE)) {
         // EIO: the interface has no checksum offload, for good. The others: this path's MTU, perhaps only now.
         if (error === EIO) this.segmentation = false;
         this.segmentationRefused = true;
       }
-      return "failed";
+      return error === EMSGSIZE ? "tooBig" : "failed";
     }
     return "failed";
   }
@@ -241,8 +292,11 @@ export class UdpSocket implements DatagramSocket {
 
   private prepare(options: UdpOptions): void {
     if (!this.bindToDevice()) throw new SysError("SO_BINDTODEVICE", errno());
-    if (options.ipv6) this.set(SOL_IPV6, IPV6_V6ONLY, 1);
-    else this.set(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    if (options.ipv6) {
+      this.set(SOL_IPV6, IPV6_V6ONLY, 1);
+      this.set(SOL_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+    }
+    this.setFragments(0);
     if (options.packetInfo) {
       if (options.ipv6) this.set(SOL_IPV6, IPV6_RECVPKTINFO, 1);
       else this.set(SOL_IP, IP_PKTINFO, 1);
@@ -275,9 +329,8 @@ export class UdpSocket implements DatagramSocket {
   }
 
   private set(level: number, option: number, value: number): boolean {
-    const block = nativeBlock(4);
-    block.view.setInt32(0, value, true);
-    return libc.setsockopt(this.fd, level, option, at(block), 4) === 0;
+    this.option.view.setInt32(0, value, true);
+    return libc.setsockopt(this.fd, level, option, at(this.option), 4) === 0;
   }
 
   private setIovec(block: Block, offset: number, length: number): void {

@@ -88,6 +88,10 @@ class Carrier implements DatagramSocket {
     return this.socket.send(from, offset, length, segment, this.peer);
   }
 
+  mtu(): number {
+    return 0;
+  }
+
   refresh(): Refreshed {
     return "same";
   }

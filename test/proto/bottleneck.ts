@@ -88,6 +88,8 @@ export class Bottleneck {
     this.line = new Line<Packet>(this.random);
     this.line.set(0, settings);
     this.recovery = new Recovery(congestion, D, { onDelivered: () => {}, onLost: () => {} });
+    // Full-sized datagrams are known to be carried.
+    this.recovery.mtu.onProbeAcked(0, D);
   }
 
   change(settings: Partial<LineSettings>): void {
@@ -136,7 +138,8 @@ export class Bottleneck {
     }
     if (heard && this.silent) {
       this.silent = false;
-      recovery.resume();
+      recovery.resume(0);
+      recovery.mtu.onProbeAcked(0, D);
     }
     if (this.silent) {
       if (now >= this.probeAt) {

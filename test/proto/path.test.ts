@@ -22,7 +22,7 @@ import type { DatagramSocket } from "../../src/share/io.ts";
 
 const D = 1452;
 const RTT = 40_000;
-const nowhere = null as unknown as DatagramSocket;
+const nowhere = { headerBytes: 28, mtu: () => 0 } as unknown as DatagramSocket;
 
 let changes: string[] = [];
 let lost: number[] = [];
@@ -61,7 +61,8 @@ function makePath(now = 0, connected = false, cap: Cap | null = null, sendsFrom 
       peerCongestion: "bbr",
       peerRate: 0,
       cap,
-      datagram: D,
+      // Of a size that needs no probes (proto/pathmtu.ts).
+      datagram: 1200,
       endpoint: endpoint(1000),
       candidate: endpoint(0),
       connected,

@@ -25,6 +25,8 @@ function start(congestion = new NewReno(D)): Outcome {
     onDelivered: (position) => delivered.push(position),
     onLost: (position) => lost.push(position),
   });
+  // Full-sized datagrams are known to be carried.
+  recovery.mtu.onProbeAcked(0, D);
   return { recovery, delivered, lost };
 }
 
@@ -226,7 +228,8 @@ describe("losses (RFC 9002 section 6.1)", () => {
     expect(reno.slowStartThreshold).toBe(Number.POSITIVE_INFINITY);
     expect(recovery.log.inFlight).toBe(0);
     send(recovery, 210_000, 1);
-    recovery.resume();
+    recovery.resume(0);
+    recovery.mtu.onProbeAcked(0, D);
     send(recovery, 220_000, 4);
     acknowledge(recovery, 260_000, { largest: 14, first: 2 });
     // 10 was sent while the path was silent; 11 is a loss like any other.
@@ -318,7 +321,7 @@ describe("sender and receiver together", () => {
               reception.onTimeout(now);
             } else if (roll() < 20) {
               recovery.abandon(now);
-              recovery.resume();
+              recovery.resume(0);
             }
             for (const position of delivered)
               if (!arrived.has(position)) throw new Error(`${position} did not arrive`);

@@ -45,7 +45,7 @@ function makePath(id: number, plan: Plan): Path {
       name: String(id),
       metric: plan.metric ?? 0,
       spill: plan.spill ?? false,
-      socket: null as unknown as DatagramSocket,
+      socket: { headerBytes: 28 } as DatagramSocket,
       congestion,
       peerCongestion: "bbr",
       peerRate: 0,

@@ -74,6 +74,10 @@ class WireSocket implements DatagramSocket {
     return this.out.put(from, offset, length, segment);
   }
 
+  mtu(): number {
+    return 0;
+  }
+
   refresh(): Refreshed {
     return "same";
   }

@@ -19,8 +19,8 @@ interface Seen {
   readonly givenUp: Map<Session, number>;
 }
 
-/** Probes leave whatever the window says; so many bytes of them may be in flight at most. */
-const PROBES = 64 * 26;
+/** Probes leave whatever the window says; so many bytes of them may be in flight at most, and a few of the path's MTU. */
+const PROBES = 64 * 26 + 4 * 9_000;
 
 export class Checker {
   private readonly world: World;

@@ -82,7 +82,7 @@ interface Arrived {
 }
 
 /** Where a socket's datagrams go. */
-export type Transmit = (bytes: Uint8Array, to: Endpoint) => void;
+export type Transmit = (bytes: Uint8Array, to: Endpoint, fragments: boolean) => void;
 
 export class FakeSocket implements DatagramSocket {
   readonly segmentation: boolean;
@@ -104,6 +104,9 @@ export class FakeSocket implements DatagramSocket {
   /** Its interface has a route to its peer, and so to others. */
   routed = true;
   others: readonly Endpoint[] = [];
+  /** Largest IP packet that its interface takes whole; and what ICMP has said of the way to a peer, by its address. */
+  deviceMtu = Number.POSITIVE_INFINITY;
+  readonly heardMtus = new Map<string, number>();
   readonly headerBytes: number;
   private readonly receivesBatches: boolean;
   private readonly transmit: Transmit;
@@ -163,12 +166,26 @@ export class FakeSocket implements DatagramSocket {
     return length;
   }
 
-  send(from: Block, offset: number, length: number, segment: number, to: Endpoint | null): SendResult {
+  mtu(to: Endpoint | null): number {
+    const heard = this.heardMtus.get(endpointKey(to ?? this.peer!)) ?? 0;
+    const device = Number.isFinite(this.deviceMtu) ? this.deviceMtu : 0;
+    return heard > 0 && device > 0 ? Math.min(heard, device) : heard + device;
+  }
+
+  send(
+    from: Block,
+    offset: number,
+    length: number,
+    segment: number,
+    to: Endpoint | null,
+    fragments = 0,
+  ): SendResult {
     if (!(length > 0 && segment > 0)) throw new Error("send: nothing to send");
-    if (length > segment && !this.segmentation) return this.sendEach(from, offset, length, segment, to);
+    if (length > segment && !this.segmentation)
+      return this.sendEach(from, offset, length, segment, to, fragments);
     if (Math.ceil(length / segment) > SEGMENTS || length > 65_507)
       throw new Error("send: more than UDP_SEGMENT takes");
-    return this.sendEach(from, offset, length, segment, to);
+    return this.sendEach(from, offset, length, segment, to, fragments);
   }
 
   reaches(remote: Endpoint): boolean {
@@ -187,6 +204,7 @@ export class FakeSocket implements DatagramSocket {
     length: number,
     segment: number,
     to: Endpoint | null,
+    fragments: number,
   ): SendResult {
     const destination = to ?? this.peer;
     if (destination === null || destination.length === 0) throw new Error("send: no destination");
@@ -194,11 +212,12 @@ export class FakeSocket implements DatagramSocket {
     if (this.interfaceState === "no carrier") return "sent";
     if (this.moved || this.interfaceState !== "up") return "failed";
     if (this.refused?.samePeer(destination) === true) return "failed";
+    if (fragments === 0 && Math.min(segment, length) + this.headerBytes > this.deviceMtu) return "tooBig";
     for (let at = 0; at < length; at += segment) {
       const end = offset + Math.min(at + segment, length);
       this.sentDatagrams++;
       this.sentWireBytes += end - offset - at + this.headerBytes;
-      this.transmit(from.bytes.slice(offset + at, end), destination);
+      this.transmit(from.bytes.slice(offset + at, end), destination, fragments > 0);
     }
     return "sent";
   }

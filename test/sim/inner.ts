@@ -76,6 +76,8 @@ export class Flow {
   onWrite: (now: number) => void = () => {};
   /** Called when the TUN has taken a packet of this flow in. */
   onRead: (now: number, bytes: number) => void = () => {};
+  /** Called when a packet of this flow was refused: larger than so many bytes. */
+  onTooBig: (mtu: number) => void = () => {};
 
   constructor(settings: FlowSettings, to: string) {
     this.settings = settings;
@@ -219,6 +221,8 @@ export class Ledger {
   delivered = 0;
   deliveredBytes = 0;
   refused = 0;
+  /** Packets, or trains of them, whose sender was told that they are too big. */
+  tooBig = 0;
   /** Flows made so far. */
   flows = 0;
   /** Deliveries behind a later packet of the same flow. */
@@ -272,6 +276,7 @@ export class Ledger {
 
   /** Portal wrote this to the TUN of `host`. Checks everything about it. */
   deliver(now: number, host: string, bytes: Uint8Array): void {
+    if (this.isTooBig(host, bytes.subarray(VIRTIO))) return;
     const segments = unmerge(bytes);
     let flow: Flow | null = null;
     for (const [i, segment] of segments.entries()) {
@@ -285,6 +290,37 @@ export class Ledger {
       flow.onPacket(entry, now);
     }
     flow?.onWrite(now);
+  }
+
+  /** True for "packet too big" (RFC 1191, RFC 4443), which is checked and heard by the flow. */
+  private isTooBig(host: string, ip: Uint8Array): boolean {
+    const ipv4 = ip[0]! >> 4 === 4;
+    const at = ipv4 ? 20 : 40;
+    const [type, code] = [ip[at], ip[at + 1]];
+    if (ipv4 ? ip[9] !== ICMP || type !== 3 || code !== 4 : ip[6] !== 58 || type !== 2) return false;
+    const pseudo = ipv4 ? 0 : slowPseudoSum(ip, 58, ip.length - at);
+    if (slowSum(ip.subarray(at), pseudo) !== 0xffff) throw new Violation("too big: wrong ICMP checksum");
+    if (ipv4 && slowSum(ip.subarray(0, at)) !== 0xffff) throw new Violation("too big: wrong IPv4 checksum");
+    const quoted = ip.subarray(at + 8);
+    const mtu = view(ip).getUint32(at + 4);
+    const length = ipv4 ? view(quoted).getUint16(2) : view(quoted).getUint16(4) + 40;
+    if (length <= mtu) throw new Violation(`too big: a packet of ${length} bytes for ${mtu}`);
+    const tcp = (ipv4 ? quoted[9] : quoted[6]) === TCP;
+    const entry = this.entryOf(
+      view(quoted).getUint32((ipv4 ? 20 : 40) + (tcp ? (quoted[at + 12]! >> 4) * 4 : 8)),
+    );
+    if (entry === undefined || entry.fate !== "inside") throw new Violation("too big: of no packet inside");
+    if (entry.flow.to === host) throw new Violation("too big: told to the receiver");
+    const back = (bytes: Uint8Array) => (ipv4 ? bytes.subarray(12, 20) : bytes.subarray(8, 40));
+    const [told, asked] = [back(ip), back(quoted)];
+    const half = told.length / 2;
+    if (Buffer.compare(told.subarray(0, half), asked.subarray(half)) !== 0)
+      throw new Violation("too big: not from the destination");
+    if (Buffer.compare(told.subarray(half), asked.subarray(0, half)) !== 0)
+      throw new Violation("too big: not to the source");
+    this.tooBig++;
+    entry.flow.onTooBig(mtu);
+    return true;
   }
 
   private checkSegment(now: number, host: string, entry: Entry, segment: Segment, merged: boolean): void {

@@ -181,7 +181,7 @@ export class Stream {
   private readonly world: World;
   private readonly ends: Ends;
   private readonly plan: StreamPlan;
-  private readonly size: number;
+  private size: number;
   private readonly bytes: number;
   // Sender.
   private readonly first: number;
@@ -237,6 +237,7 @@ export class Stream {
     this.data.onPacket = (entry) => this.onData(entry);
     this.data.onWrite = () => this.acknowledge();
     this.acks.onPacket = (entry, now) => this.onAck(now, entry.tcp!);
+    this.data.onTooBig = (mtu) => world.after(0, () => this.onTooBig(mtu));
     // Close below 2^32, so that sequence numbers wrap.
     this.first = 2 ** 32 - 1_000_000;
     this.unacked = this.first;
@@ -328,6 +329,16 @@ export class Stream {
     this.next = this.unacked;
     this.send();
     this.arm();
+  }
+
+  /** RFC 1191 section 6.4: smaller segments from now on, and what is unacknowledged leaves again at once. */
+  private onTooBig(mtu: number): void {
+    const size = mtu - (this.data.ipv6 ? 60 : 40) - (this.plan.timestamps === true ? 12 : 0);
+    if (size >= this.size) return;
+    this.size = size;
+    this.next = this.unacked;
+    this.timedSequence = -1;
+    this.send();
   }
 
   private onAck(now: number, { acknowledged, missing }: TcpFields): void {

@@ -38,6 +38,11 @@ export interface PathPlan {
   readonly receiveRate?: number;
   readonly ipv6?: boolean;
   readonly cap?: CapSettings;
+  /** Largest IP packet that crosses whole. */
+  readonly mtu?: number;
+  /** A hop that sends no "packet too big"; and one that lets no fragments through either. */
+  readonly silent?: boolean;
+  readonly dropsFragments?: boolean;
 }
 
 export type SuitePlan = readonly [name: "aes" | "chacha" | "blake2s", speed: number];
@@ -93,6 +98,13 @@ export interface Wire {
   readonly down: Line<Datagram>;
   readonly ipv6: boolean;
   external: Endpoint;
+  /** Largest IP packet that crosses whole; larger ones do in fragments, if they may and `dropsFragments` is not set. */
+  mtu: number;
+  readonly silent: boolean;
+  readonly dropsFragments: boolean;
+  /** Datagrams that were too big; and those that crossed in fragments. */
+  tooBig: number;
+  fragmented: number;
 }
 
 interface Timed {
@@ -134,8 +146,10 @@ export class World {
     const keys = makeKeys(plan.locals.length);
     const remoteSockets = [0, 1].map(
       () =>
-        new FakeSocket(null, plan.batches ?? plan.remoteOffloads ?? plan.offloads ?? true, (b, to) =>
-          this.sendDown(b, to),
+        new FakeSocket(
+          null,
+          plan.batches ?? plan.remoteOffloads ?? plan.offloads ?? true,
+          (b, to, fragments) => this.sendDown(b, to, fragments),
         ),
     );
     this.remote = new Node(this, plan, "remote", keys, -1, remoteSockets, null);
@@ -154,8 +168,8 @@ export class World {
     for (const path of local.paths) {
       const ipv6 = path.ipv6 ?? false;
       const peer = this.remoteEndpoints[ipv6 ? 1 : 0];
-      const socket = new FakeSocket(peer, plan.batches ?? plan.offloads ?? true, (bytes) =>
-        this.sendUp(wire, bytes),
+      const socket = new FakeSocket(peer, plan.batches ?? plan.offloads ?? true, (bytes, _, fragments) =>
+        this.sendUp(wire, bytes, fragments),
       );
       const wire: Wire = {
         local: null as unknown as Node,
@@ -164,6 +178,11 @@ export class World {
         down: new Line<Datagram>(this.random),
         ipv6,
         external: this.freshEndpoint(ipv6),
+        mtu: path.mtu ?? Number.POSITIVE_INFINITY,
+        silent: path.silent ?? false,
+        dropsFragments: path.dropsFragments ?? false,
+        tooBig: 0,
+        fragmented: 0,
       };
       wire.up.set(0, { ...path.line, ...path.up });
       wire.down.set(0, { ...path.line, ...path.down });
@@ -263,14 +282,27 @@ export class World {
 
   // --- The network ---
 
-  private sendUp(wire: Wire, bytes: Uint8Array): void {
+  private sendUp(wire: Wire, bytes: Uint8Array, fragments: boolean): void {
     this.tap?.(wire, true, bytes, wire.external);
     const to = this.remote.sockets[wire.ipv6 ? 1 : 0]!;
     const size = bytes.length + (wire.ipv6 ? OUTER_V6 : OUTER_V4);
+    if (!this.passes(wire, size, fragments, wire.socket, wire.socket.peer!)) return;
     wire.up.offer(this.now, size, { bytes, source: wire.external, to, node: this.remote });
   }
 
-  private sendDown(bytes: Uint8Array, to: Endpoint): void {
+  /** False: too big to cross, of which the sender's kernel may hear. */
+  private passes(wire: Wire, size: number, fragments: boolean, from: FakeSocket, to: Endpoint): boolean {
+    if (size <= wire.mtu) return true;
+    if (fragments && !wire.dropsFragments) {
+      wire.fragmented++;
+      return true;
+    }
+    wire.tooBig++;
+    if (!wire.silent) this.after(MILLISECOND, () => from.heardMtus.set(endpointKey(to), wire.mtu));
+    return false;
+  }
+
+  private sendDown(bytes: Uint8Array, to: Endpoint, fragments: boolean): void {
     const key = endpointKey(to);
     const wire = this.byExternal.get(key);
     if (wire === undefined) {
@@ -281,6 +313,7 @@ export class World {
     const source = this.remoteEndpoints[wire.ipv6 ? 1 : 0];
     this.tap?.(wire, false, bytes, source);
     const size = bytes.length + (wire.ipv6 ? OUTER_V6 : OUTER_V4);
+    if (!this.passes(wire, size, fragments, this.remote.sockets[wire.ipv6 ? 1 : 0]!, wire.external)) return;
     wire.down.offer(this.now, size, { bytes, source, to: wire.socket, node: wire.local });
   }
 
