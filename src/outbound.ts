@@ -259,7 +259,8 @@ export class Outbound {
       const position = session.take(path);
       if (position < 0) {
         this.passed.push(path);
-        if (session.queues.packets === 0) path.recovery.onAppLimited();
+        // What is left is for other paths.
+        if (session.queues.packets === 0 || session.ring.backlog > 0) path.recovery.onAppLimited();
         break;
       }
       const length = ring.lengthOf(position);
@@ -317,6 +318,7 @@ export class Outbound {
     const size = sizeDue(now, path);
     if (size > 0) {
       path.recovery.mtu.onProbeSent();
+      if (!path.carries || !session.hasWork) path.recovery.onAppLimited();
       const padding = size - MIN_DATAGRAM_BYTES;
       this.seal(session, path, now, Type.probe, this.padding, 0, padding, SIZE_PROBE, true);
       this.flush(path, path.destination, now, true);

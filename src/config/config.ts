@@ -12,8 +12,10 @@ export interface TunnelConfig {
   readonly interface: string;
   /** Of a local without any, the remote gives them. */
   readonly addresses: readonly Prefix[];
-  /** MTU of the TUN interface, bytes of inner IP packet. */
+  /** The largest inner IP packet. */
   readonly mtu: number;
+  /** The configuration says so: the TUN keeps it, whatever the paths carry. */
+  readonly mtuFixed: boolean;
   /** False: datagrams are authenticated only (keyed BLAKE2s), inner packets cross readable. Both portals must agree. */
   readonly privacy: boolean;
   /** "auto": the handshake chooses what is fastest for the slower of both. With privacy only. */

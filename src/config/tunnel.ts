@@ -22,6 +22,7 @@ export function readTunnel(table: Table, role: Role | null): TunnelConfig | null
   const name = table.has("interface") ? readInterface(table) : "portal0";
   if (role !== "local") table.require("addresses");
   const addresses = readAddresses(table);
+  const mtuFixed = table.has("mtu");
   const mtu = table.integer("mtu", MTU_LEAST, MTU_MOST) ?? 1420;
   const ipv6 = addresses.some((address) => address.bytes.length === 16);
   if (ipv6 && mtu < MTU_LEAST_IPV6) {
@@ -34,7 +35,8 @@ export function readTunnel(table: Table, role: Role | null): TunnelConfig | null
     table.faultAtKey("cipher", "nothing is encrypted with privacy = false", "remove one of the two");
   const offloads = table.flag("offloads") ?? true;
   const keepSeconds = table.integer("keep_seconds", KEEP_LEAST, KEEP_MOST) ?? KEEP;
-  return name === null ? null : { interface: name, addresses, mtu, privacy, cipher, offloads, keepSeconds };
+  if (name === null) return null;
+  return { interface: name, addresses, mtu, mtuFixed, privacy, cipher, offloads, keepSeconds };
 }
 
 /** A name the kernel takes for a network interface, or null and a fault. */

@@ -52,6 +52,7 @@ export async function gather(
     tunnel: {
       interface: config.tunnel.interface,
       mtu: config.tunnel.mtu,
+      mtuFixed: config.tunnel.mtuFixed,
       ipv6: config.tunnel.addresses.some(({ bytes }) => bytes.length === 16),
       taken: !runs && interfaceIndex(config.tunnel.interface) !== 0,
     },

@@ -26,6 +26,8 @@ const RAISE_BYTES = 256 * 1024;
 export const STEP = 8;
 /** Lost datagrams of sizes that were known to be carried, with none as large acknowledged after: a black hole (section 4.3). */
 export const LOST_TO_DOUBT = 3;
+/** Packets may be queued for so long that are larger than what was found since. */
+const LATE = SECOND;
 /** BASE_PLPMTU, of IP packets: what every IPv6 path carries, and nearly every IPv4 path. */
 const BASE_PACKET = 1280;
 /** MIN_PLPMTU: what every IPv4 host takes (RFC 1122 section 3.3.2). */
@@ -60,8 +62,9 @@ export class PathMtu {
   private sentBytes = 0;
   /** Some probe was acknowledged since the search began. */
   private confirmed = false;
-  /** What was refused before there was doubt. */
-  private former = Number.POSITIVE_INFINITY;
+  /** Some probe was lost since the search began; and when the last search ended. */
+  private someLost = false;
+  private settledAt = Number.NEGATIVE_INFINITY;
   private hint = 0;
   private raiseAfter = RAISE_FIRST;
   /** Lost datagrams that make a black hole, and the smallest of them. */
@@ -103,21 +106,31 @@ export class PathMtu {
     return this.state === "base" || this.state === "searching";
   }
 
+  /**
+   * True for a datagram that may have been lost for its size: a probe was lost in the search in which it left, or the search had
+   * just ended, and what was made before still left.
+   */
+  suspects(bytes: number, sentAt: number): boolean {
+    return bytes > this.limit && this.someLost && (this.searches || sentAt <= this.settledAt + LATE);
+  }
+
+  /** The first answer of a search is awaited: a round trip. What is larger than the limit had better wait for it. */
+  get awaits(): boolean {
+    return this.searches && this.underWay && !this.someLost && !this.confirmed;
+  }
+
   // --- When to search ---
 
   /** The path is up: what it carried before is asked for anew. */
   begin(now: number): void {
     this.active = true;
     if (this.most === this.base) return;
-    this.limit = this.base;
-    this.confirmed = false;
-    this.forgive();
-    this.ask(now, this.found);
+    this.fallBack(now, this.found);
   }
 
   /** The path leads another way: nothing is known of it. */
   renew(now: number): void {
-    this.refused = this.former = Number.POSITIVE_INFINITY;
+    this.refused = Number.POSITIVE_INFINITY;
     this.found = this.most;
     this.hint = 0;
     this.raiseAfter = RAISE_FIRST;
@@ -141,9 +154,9 @@ export class PathMtu {
     }
     this.sentBytes = sentBytes;
     if (this.searches) return true;
-    this.former = this.refused;
     this.refused = Number.POSITIVE_INFINITY;
     this.hint = this.limit;
+    this.someLost = false;
     this.confirmed = this.state === "complete";
     this.ask(now, this.state === "complete" ? this.most : this.base);
     return true;
@@ -164,7 +177,7 @@ export class PathMtu {
   onProbeAcked(now: number, bytes: number): void {
     this.forgive();
     this.confirmed = true;
-    if (bytes >= this.refused) this.refused = this.former > bytes ? this.former : Number.POSITIVE_INFINITY;
+    if (bytes >= this.refused) this.refused = Number.POSITIVE_INFINITY;
     const more = bytes > this.limit;
     if (more) this.limit = bytes;
     if (this.searches ? bytes === this.candidate : more) this.advance(now);
@@ -176,6 +189,7 @@ export class PathMtu {
     this.underWay = false;
     if (quiet) return;
     this.tries++;
+    this.someLost = true;
     if (this.tries < MAX_PROBES) this.at = now;
     else this.refuse(now);
   }
@@ -201,7 +215,7 @@ export class PathMtu {
     if (this.underWay && bytes === this.candidate) {
       this.underWay = false;
       this.refuse(now);
-    } else if (bytes <= this.limit) this.doubt(now, bytes);
+    } else if (bytes <= this.limit) this.doubt(now);
   }
 
   // --- Black holes ---
@@ -220,18 +234,20 @@ export class PathMtu {
     if (packetNumber < this.provenNumber && bytes <= this.provenSize) return;
     this.doubts++;
     this.doubtful = Math.min(this.doubtful, bytes);
-    if (this.doubts >= LOST_TO_DOUBT) this.doubt(now, this.doubtful);
+    if (this.doubts >= LOST_TO_DOUBT) this.doubt(now);
   }
 
   /** Back to the base at once; what was believed until now is asked for first. */
-  private doubt(now: number, bytes: number): void {
-    const believed = this.limit;
-    this.former = this.refused;
-    this.refused = bytes;
+  private doubt(now: number): void {
+    this.fallBack(now, this.limit);
+  }
+
+  private fallBack(now: number, first: number): void {
     this.limit = this.base;
     this.confirmed = false;
+    this.someLost = false;
     this.forgive();
-    this.ask(now, believed);
+    this.ask(now, first);
   }
 
   private forgive(): void {
@@ -295,6 +311,7 @@ export class PathMtu {
   private rest(now: number, raise: boolean): void {
     this.tries = 0;
     this.underWay = false;
+    this.settledAt = now;
     this.at = raise ? now + this.raiseAfter : Number.POSITIVE_INFINITY;
     this.raiseAfter = Math.min(2 * this.raiseAfter, RAISE_AFTER);
   }

@@ -265,10 +265,11 @@ export class Recovery {
       this.mtu.onProbeLost(now, bytes, quiet);
       return;
     }
-    // Nor may be that of a datagram whose size is still in question.
-    if (!quiet && !(this.mtu.searches && bytes > this.mtu.limit)) {
+    // Nor may be that of a datagram as large as a probe that was lost.
+    const sentAt = this.log.timeOf(packetNumber);
+    if (!quiet && !this.mtu.suspects(bytes, sentAt)) {
       this.rate.onLost(bytes);
-      this.congestion.onLost(now, bytes, this.log.timeOf(packetNumber));
+      this.congestion.onLost(now, bytes, sentAt);
       this.mtu.onLost(now, packetNumber, bytes);
     }
     this.lostPackets++;

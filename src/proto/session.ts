@@ -45,8 +45,6 @@ import { Scheduler } from "./scheduler.ts";
  */
 const TARGET_SHARE = 0.75;
 const MIN_TARGET = 25 * MILLISECOND;
-/** So many packets that one path does not carry may wait for another: who they are of is told to send smaller ones. */
-const MAX_ASIDE = 64;
 /** The queue that lets a slower path join is kept so much longer than needed. */
 const JOINING_SLACK = 1.25;
 
@@ -297,12 +295,8 @@ export class Session implements Company, Planned {
   take(path: Path): number {
     const lost = this.takeLost(path, false);
     if (lost >= 0) return lost;
-    const { ring, resends } = this;
-    for (let position = ring.claim(); position >= 0; position = ring.claim()) {
-      if (resends.length >= MAX_ASIDE || !this.isTooBig(position, path)) return position;
-      ring.setNote(position, NOTE_WAITS);
-      resends.push(position);
-    }
+    const next = this.ring.peek();
+    if (next >= 0 && !this.isTooBig(next, path)) return this.ring.claim();
     // Rather than stand idle, a path also takes what is better sent on another.
     return this.takeLost(path, true);
   }
@@ -335,10 +329,11 @@ export class Session implements Company, Planned {
     return false;
   }
 
-  /** The path is not known to carry the packet whole, and another that carries now is. */
+  /** The path is not known to carry the packet whole, and another that carries now is; or its first answer is awaited. */
   private isTooBig(position: number, path: Path): boolean {
     const bytes = HEADER_BYTES + this.ring.lengthOf(position) + TAG_BYTES;
     if (bytes <= path.recovery.mtu.limit) return false;
+    if (path.recovery.mtu.awaits) return true;
     for (let i = 0; i < this.order.length; i++) {
       const other = this.order[i]!;
       if (other !== path && other.carries && other.status === "up" && bytes <= other.recovery.mtu.limit)

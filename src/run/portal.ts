@@ -29,6 +29,7 @@ import { keyProblem, peerFor } from "./remotes.ts";
 import { base64, Reporter } from "./report.ts";
 import { suitesOf } from "./suites.ts";
 import { openManager, Supervision } from "./supervision.ts";
+import { TunMtu } from "./tunmtu.ts";
 
 /** What is to be closed at the end, the last first. */
 type Opened = { close(): void | Promise<void> }[];
@@ -80,7 +81,8 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   engine.portal.keep = config.tunnel.keepSeconds * SECOND;
   const local = config.role === "local" ? new Local(config, engine, caps, log, micros, opened) : null;
   const sockets: Sockets = local ?? { sockets: listeners, version: 0 };
-  const facts = factsOf(config, statics, tun, sockets, environment, caps, lease, local);
+  const mtu = new TunMtu(config, log);
+  const facts = factsOf(config, statics, tun, mtu, sockets, environment, caps, lease, local);
   const reporter = new Reporter(engine, facts, micros(), local?.paths);
   const reloader = new Reloader(config, load, engine, local, log, micros);
   process.on("SIGHUP", () => reloader.reload());
@@ -107,6 +109,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
     stopped: () => stop,
     onTick: (now) => {
       reporter.onTick(now);
+      mtu.onTick(engine.portal.sessions[0]?.mtu.value);
       host.onTick(now, someIsUp(engine));
       supervision.onTick(engine.portal, config.role);
       if (caps.onTick(now)) engine.onCapLifted(now);
@@ -149,6 +152,7 @@ function factsOf(
   config: Config,
   statics: StaticKeys,
   tun: Tun,
+  mtu: TunMtu,
   sockets: Sockets,
   environment: Environment,
   caps: Caps,
@@ -159,7 +163,9 @@ function factsOf(
     version: pkg.version,
     role: config.role,
     interface: tun.name,
-    mtu: config.tunnel.mtu,
+    get mtu() {
+      return mtu.value;
+    },
     publicKey: base64(statics.publicKey),
     offloads: {
       tun: tun.offloads,

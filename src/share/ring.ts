@@ -123,6 +123,12 @@ export class Ring {
     }
   }
 
+  /** Consumer: the packet that `claim` would claim now; -1 when none waits. */
+  peek(): number {
+    const tail = Atomics.load(this.control, TAIL);
+    return tail === Atomics.load(this.control, HEAD) ? -1 : tail >>> 0;
+  }
+
   /** True while the slot still holds this position, whole. Ask again after reading. */
   holds(position: number): boolean {
     const page = Atomics.load(this.table, (position & (this.slots - 1)) >>> this.pageShift) - 1;

@@ -19,6 +19,10 @@ export interface PathReport {
   spill: boolean;
   /** The peer's address and port, or null while unknown. */
   endpoint: string | null;
+  /** The largest IP packet that it carries whole from here to the peer; null until that is known. */
+  mtu: number | null;
+  /** How the search for it stands (RFC 8899); "error": not even 1280 bytes. */
+  mtuSearch: "base" | "searching" | "complete" | "error";
   congestion: string;
   rttMs: number | null;
   rttVarMs: number | null;
@@ -64,6 +68,8 @@ export interface SessionReport {
   establishedSeconds: number | null;
   lastHandshakeSeconds: number | null;
   addresses: string[];
+  /** The largest packet that all its paths in use carry to the peer; null without a session. */
+  mtu: number | null;
   paths: PathReport[];
   /** Packets held for their predecessor right now. */
   heldPackets: number;
@@ -133,6 +139,7 @@ export interface StatusReport {
   version: string;
   role: "local" | "remote";
   interface: string;
+  /** Of the interface. */
   mtu: number;
   uptimeSeconds: number;
   publicKey: string;

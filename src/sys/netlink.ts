@@ -51,6 +51,15 @@ export function bringUp(name: string, mtu: number, queueLength: number): void {
   request(message.bytes, RTM_NEWLINK, 0, `bring up ${name}`);
 }
 
+/** Sets the MTU of an interface, which stays up or down. */
+export function setMtu(name: string, mtu: number): void {
+  const message = nativeBlock(HEADER_BYTES + LINK_BYTES + 8);
+  const { view } = message;
+  view.setInt32(HEADER_BYTES + 4, interfaceIndex(name), true);
+  writeAttribute32(view, HEADER_BYTES + LINK_BYTES, IFLA_MTU, mtu);
+  request(message.bytes, RTM_NEWLINK, 0, `set the MTU of ${name}`);
+}
+
 /** Gives the interface an address (4 or 16 bytes) with a prefix length. */
 export function addAddress(name: string, address: Uint8Array, prefixLength: number): void {
   const message = addressMessage(name, address, prefixLength);

@@ -458,21 +458,28 @@ const PATHS: PathRow[] = [
     over: { device: { ...device, mtu: 1400 }, ping: null },
     level: "warning",
     message: "its MTU is 1400, and datagrams have up to 1480",
-    advice: "mtu = 1340",
+    advice: "remove [tunnel] mtu, or set it to 1340",
   },
   {
     name: "a small MTU of the route",
     over: { way: { gateway: true, table: 254, mtu: 1450 }, ping: null },
     level: "warning",
     message: "its MTU is 1450",
-    advice: "mtu = 1390",
+    advice: "set it to 1390",
   },
   {
     name: "a small MTU on the way",
     over: { ping: { answered: true, largest: 1420 } },
     level: "warning",
     message: "its MTU is 1420",
-    advice: "mtu = 1360",
+    advice: "set it to 1360",
+  },
+  {
+    name: "an MTU on the way that is too small for IPv6 inside",
+    over: { ping: { answered: true, largest: 1330 } },
+    level: "warning",
+    message: "datagrams with IPv6 inside may have 1340 bytes",
+    advice: "only IPv4",
   },
 ];
 
@@ -553,9 +560,15 @@ test("over IPv6 a datagram's header is longer, and there is no such filter", () 
   expect(wrong(localFacts({ remote, paths }))).toEqual([
     expect.objectContaining({
       message: expect.stringContaining("datagrams have up to 1500"),
-      advice: expect.stringContaining("mtu = 1412"),
+      advice: expect.stringContaining("set it to 1412"),
     }),
   ]);
+});
+
+test("a small MTU is no fault where the tunnel's follows the paths", () => {
+  const tunnel = { ...localFacts().tunnel, mtuFixed: false };
+  const paths = [pathFacts("eth0", { ping: { answered: true, largest: 1420 } })];
+  expect(wrong(localFacts({ tunnel, paths }))).toEqual([]);
 });
 
 test("a name without address is told of once, and the paths are not blamed for it", () => {

@@ -296,7 +296,6 @@ describe("a black hole", () => {
     expect(model.search.limit).toBe(MOST);
     model.lose(MOST, 1, 200);
     expect(model.search.limit).toBe(BASE);
-    expect(model.search.refused).toBe(MOST);
     // Senders inside are told once it is known of what.
     expect(model.search.found).toBe(MOST);
     model.settle();

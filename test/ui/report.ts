@@ -12,6 +12,8 @@ export function pathOf(changes: Partial<PathReport> = {}): PathReport {
     metric: 0,
     spill: false,
     endpoint: "192.0.2.1:51900",
+    mtu: 1480,
+    mtuSearch: "complete",
     congestion: "newreno",
     rttMs: 21.37,
     rttVarMs: 1.52,
@@ -40,6 +42,7 @@ export function sessionOf(changes: Partial<SessionReport> = {}): SessionReport {
     establishedSeconds: 3725,
     lastHandshakeSeconds: 84,
     addresses: ["0.0.0.0/0", "::/0"],
+    mtu: 1420,
     paths: [
       pathOf(),
       pathOf({

@@ -133,6 +133,8 @@ export interface ListenFacts {
 export interface TunnelFacts {
   readonly interface: string;
   readonly mtu: number;
+  /** The configuration says so: it does not follow the paths. */
+  readonly mtuFixed: boolean;
   readonly ipv6: boolean;
   /** Some interface has that name already, though no portal runs with this configuration. */
   readonly taken: boolean;

@@ -161,6 +161,9 @@ function judgeReport(subject: string, report: PathReport | undefined): Finding {
   );
 }
 
+/** What every path of IPv6 carries (RFC 8200 section 5). */
+const LEAST_IPV6 = 1280;
+
 function judgeMtu(subject: string, { tunnel, remote }: Facts, path: PathFacts): Finding[] {
   const overhead = OVERHEAD[remote?.ipv6 ? 6 : 4];
   const needed = tunnel.mtu + overhead;
@@ -175,12 +178,14 @@ function judgeMtu(subject: string, { tunnel, remote }: Facts, path: PathFacts): 
         : " on this machine (the remote answers no pings that would show the way's)";
     return [ok(subject, `its MTU of ${measured} carries whole datagrams${how}`)];
   }
-  const message = `its MTU is ${measured}, and datagrams have up to ${needed} bytes: they are fragmented, which is slow and often lossy`;
-  return [
-    warning(
-      subject,
-      message,
-      `set [tunnel] mtu = ${Math.max(tunnel.ipv6 ? 1280 : 576, measured - overhead)} on both portals`,
-    ),
-  ];
+  const inside = measured - overhead;
+  if (tunnel.ipv6 && inside < LEAST_IPV6) {
+    const message = `its MTU is ${measured}, and datagrams with IPv6 inside may have ${LEAST_IPV6 + overhead} bytes: those are fragmented, which is slow and often lossy`;
+    return [warning(subject, message, "use only IPv4 in [tunnel], or another path")];
+  }
+  if (!tunnel.mtuFixed) {
+    return [ok(subject, `its MTU of ${measured} carries packets of ${inside} bytes: portal finds that out`)];
+  }
+  const message = `its MTU is ${measured}, and datagrams have up to ${needed} bytes with [tunnel] mtu = ${tunnel.mtu}: only once they are told do senders make smaller ones`;
+  return [warning(subject, message, `remove [tunnel] mtu, or set it to ${Math.max(inside, 576)}`)];
 }
