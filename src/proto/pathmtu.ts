@@ -56,6 +56,8 @@ export class PathMtu {
   /** Probes of the candidate that were lost; and whether one is under way. */
   private tries = 0;
   private underWay = false;
+  /** Some search has found what is in `found`. */
+  private known = false;
   /** The path is up. */
   private active = false;
   /** What the path had sent when it was probed last. */
@@ -82,7 +84,8 @@ export class PathMtu {
     this.least = Math.min(LEAST_PACKET - headers, this.base);
     this.limit = this.base;
     this.found = most;
-    if (most === this.base) this.state = "complete";
+    this.known = most === this.base;
+    if (this.known) this.state = "complete";
   }
 
   /**
@@ -97,8 +100,7 @@ export class PathMtu {
   /** The largest IP packet that is carried whole; null while the first search goes on. */
   get packet(): number | null {
     if (this.state === "error") return this.least + this.headers;
-    const known = this.state === "complete" || this.found < this.most;
-    return known ? this.found + this.headers : null;
+    return this.known || this.found < this.most ? this.found + this.headers : null;
   }
 
   /** A probe is under way, or about to leave. */
@@ -116,7 +118,7 @@ export class PathMtu {
 
   /** The first answer of a search is awaited: a round trip. What is larger than the limit had better wait for it. */
   get awaits(): boolean {
-    return this.searches && this.underWay && !this.someLost && !this.confirmed;
+    return this.searches && this.underWay && !this.someLost && !this.confirmed && !this.known;
   }
 
   // --- When to search ---
@@ -125,13 +127,17 @@ export class PathMtu {
   begin(now: number): void {
     this.active = true;
     if (this.most === this.base) return;
+    // Until a probe of it is lost, what was found before is believed.
+    const believed = this.known ? this.found : this.base;
     this.fallBack(now, this.found);
+    this.limit = believed;
   }
 
   /** The path leads another way: nothing is known of it. */
   renew(now: number): void {
     this.refused = Number.POSITIVE_INFINITY;
     this.found = this.most;
+    this.known = false;
     this.hint = 0;
     this.raiseAfter = RAISE_FIRST;
     if (this.active) this.begin(now);
@@ -190,6 +196,7 @@ export class PathMtu {
     if (quiet) return;
     this.tries++;
     this.someLost = true;
+    if (bytes <= this.limit) this.limit = this.base;
     if (this.tries < MAX_PROBES) this.at = now;
     else this.refuse(now);
   }
@@ -281,6 +288,7 @@ export class PathMtu {
     if (next > 0) this.ask(now, next);
     else {
       this.state = "complete";
+      this.known = true;
       this.found = this.limit;
       this.rest(now, this.limit < this.most);
     }
@@ -302,6 +310,7 @@ export class PathMtu {
   /** Not even the base is carried whole: what is larger than what every path carries is fragmented. */
   private fail(now: number): void {
     this.state = "error";
+    this.known = false;
     this.limit = this.least;
     this.refused = this.base;
     this.found = this.most;

@@ -379,9 +379,21 @@ describe("a path that comes back", () => {
     const { limit } = model.search;
     model.search.stop();
     model.begin();
-    expect(model.search.limit).toBe(BASE);
+    expect(model.search.limit).toBe(limit);
     expect(model.search.found).toBe(limit);
     expect(model.settle()).toBe(1);
+    expectFound(model);
+  });
+
+  test("is no longer believed to carry that once a probe of it was lost", () => {
+    model.settle();
+    model.search.stop();
+    model.mtu = 1300;
+    model.begin();
+    expect(model.search.limit).toBe(MOST);
+    model.step(model.now);
+    expect(model.search.limit).toBe(BASE);
+    model.settle();
     expectFound(model);
   });
 
