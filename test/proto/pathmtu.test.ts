@@ -278,6 +278,14 @@ describe("what ICMP says", () => {
     expectFound(model);
   });
 
+  test("is not believed below the base where not even that is carried", () => {
+    model = new Model(1000).begin();
+    model.icmp = 700;
+    model.runFor(60 * SECOND);
+    expect(model.search.state).toBe("error");
+    expect(Math.min(...model.probes)).toBe(BASE);
+  });
+
   test("is not asked for, nor heeded, while nothing is lost", () => {
     model.icmp = 1300;
     model.settle();

@@ -202,6 +202,13 @@ describe("a black hole that appears in mid-flow", () => {
     expectAll(world, flows);
   });
 
+  test("on the only path, from the start: what was lost for its size was no congestion", () => {
+    const world = join(makeWorld([narrow(1400, { silent: true, dropsFragments: true })]));
+    const stream = new Stream(world, { upwards: true });
+    world.runFor(1.5 * SECOND);
+    expect(goodput(world, stream, SECOND)).toBeGreaterThan(6);
+  });
+
   test("on the only path: the flow goes on with smaller packets", () => {
     const world = join(makeWorld([{ ...wide, silent: true, dropsFragments: true }]));
     const stream = new Stream(world, { upwards: true });
