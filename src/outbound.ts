@@ -188,7 +188,7 @@ export class Outbound {
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     if (session.ids.nextAt <= now) this.tellEnds(session, now);
     session.scheduler.begin();
-    session.fit(now);
+    session.mtu.follow(now, order, session.scheduler.lowestMetric);
     const { pulling } = session.scheduler;
     session.setWaits();
     session.resequencer.onTimeout(now);

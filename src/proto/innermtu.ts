@@ -2,7 +2,8 @@
  * How large inner packets may be: as large as all paths in use carry whole. Smaller at once, larger when that has held for a
  * while, as the smaller packets of a path that is up again soon are not worth two changes.
  */
-import { DATA_OVERHEAD_BYTES } from "../wire/datagram.ts";
+import { DATA_OVERHEAD_BYTES, HEADER_BYTES, TAG_BYTES } from "../wire/datagram.ts";
+import type { Environment } from "./environment.ts";
 import { SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 
@@ -14,17 +15,21 @@ export class InnerMtu {
   /** The largest packet, but for `of`. */
   value: number;
   private readonly most: number;
+  private readonly environment: Environment;
+  private readonly peer: string;
   /** Since when it could be larger; Infinity when it could not. */
   private roomySince = Number.POSITIVE_INFINITY;
 
-  constructor(most: number) {
-    this.most = most;
-    this.value = most;
+  constructor(environment: Environment, peer: string) {
+    this.environment = environment;
+    this.peer = peer;
+    this.most = environment.mtu;
+    this.value = environment.mtu;
   }
 
-  /** `metric`: the lowest of a path that is up; Infinity without any. True when the value has changed. */
-  follow(now: number, paths: readonly Path[], metric: number): boolean {
-    if (metric === Number.POSITIVE_INFINITY) return false;
+  /** `metric`: the lowest of a path that is up; Infinity without any. */
+  follow(now: number, paths: readonly Path[], metric: number): void {
+    if (metric === Number.POSITIVE_INFINITY) return;
     let mtu = this.most;
     for (let i = 0; i < paths.length; i++) {
       const path = paths[i]!;
@@ -33,13 +38,29 @@ export class InnerMtu {
     }
     if (mtu <= this.value) this.roomySince = Number.POSITIVE_INFINITY;
     else this.roomySince = Math.min(this.roomySince, now);
-    if (mtu === this.value || (mtu > this.value && now < this.roomySince + RAISE_AFTER)) return false;
+    if (mtu === this.value || (mtu > this.value && now < this.roomySince + RAISE_AFTER)) return;
     this.value = mtu;
-    return true;
+    this.environment.log("info", `all paths in use carry packets of ${mtu} bytes to ${this.peer}`);
   }
 
   /** The largest packet of an IP version: of IPv6 what every path must carry, if need be in fragments. */
   of(version: number): number {
     return version === 6 ? Math.max(this.value, Math.min(LEAST_IPV6, this.most)) : this.value;
   }
+}
+
+/**
+ * True for a datagram of so much plaintext that a path is not known to carry whole, and had better not: another that carries now is known to, or
+ * the first answer to whether this one does is awaited.
+ */
+export function isForLarger(plaintext: number, path: Path, paths: readonly Path[]): boolean {
+  const bytes = HEADER_BYTES + plaintext + TAG_BYTES;
+  if (bytes <= path.recovery.mtu.limit) return false;
+  if (path.recovery.mtu.awaits) return true;
+  for (let i = 0; i < paths.length; i++) {
+    const other = paths[i]!;
+    if (other !== path && other.carries && other.status === "up" && bytes <= other.recovery.mtu.limit)
+      return true;
+  }
+  return false;
 }

@@ -7,14 +7,14 @@ import type { Endpoint } from "../share/endpoint.ts";
 import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
-import { DATA_OVERHEAD_BYTES, expandPacketNumber, HEADER_BYTES, TAG_BYTES } from "../wire/datagram.ts";
+import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
 import type { Agenda, Planned } from "./agenda.ts";
 import { INTERVAL } from "./codel.ts";
 import type { Company, PathSettings } from "./company.ts";
 import type { Environment } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
-import { InnerMtu } from "./innermtu.ts";
+import { InnerMtu, isForLarger } from "./innermtu.ts";
 import type { Keys } from "./keys.ts";
 import {
   MAX_HOLD_OTHER,
@@ -99,7 +99,7 @@ export class Session implements Company, Planned {
     this.environment = environment;
     this.agenda = ground.agenda;
     this.drops = drops;
-    this.mtu = new InnerMtu(environment.mtu);
+    this.mtu = new InnerMtu(environment, keys.peer.name);
     this.startedAt = now;
     this.lastUpAt = now;
     const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
@@ -262,13 +262,6 @@ export class Session implements Company, Planned {
     codel.interval = Math.max(slowest, INTERVAL);
   }
 
-  /** Lets inner packets be as large as the paths in use carry. */
-  fit(now: number): void {
-    if (!this.mtu.follow(now, this.order, this.scheduler.lowestMetric)) return;
-    const { peer, mtu } = this;
-    this.environment.log("info", `all paths in use to ${peer.name} carry packets of ${mtu.value} bytes`);
-  }
-
   // --- Which packet next ---
 
   /** Packets that may wait in the ring: a few milliseconds of what the paths carry now. */
@@ -296,7 +289,7 @@ export class Session implements Company, Planned {
     const lost = this.takeLost(path, false);
     if (lost >= 0) return lost;
     const next = this.ring.peek();
-    if (next >= 0 && !this.isTooBig(next, path)) return this.ring.claim();
+    if (next >= 0 && !isForLarger(this.ring.lengthOf(next), path, this.order)) return this.ring.claim();
     // Rather than stand idle, a path also takes what is better sent on another.
     return this.takeLost(path, true);
   }
@@ -307,7 +300,10 @@ export class Session implements Company, Planned {
       const position = this.resends.shift();
       if (!ring.holds(position)) this.drops.count("expired");
       else if ((ring.noteOf(position) & NOTE_DONE) !== 0) ring.settle(position);
-      else if ((!any && this.isForOthers(position, path)) || this.isTooBig(position, path))
+      else if (
+        (!any && this.isForOthers(position, path)) ||
+        isForLarger(ring.lengthOf(position), path, this.order)
+      )
         this.resends.push(position);
       else {
         ring.setNote(position, ring.noteOf(position) & ~NOTE_WAITS);
@@ -325,19 +321,6 @@ export class Session implements Company, Planned {
     for (let i = 0; i < this.order.length; i++) {
       const other = this.order[i]!;
       if (other !== path && other.status === "up" && other.metric <= path.metric) return true;
-    }
-    return false;
-  }
-
-  /** The path is not known to carry the packet whole, and another that carries now is; or its first answer is awaited. */
-  private isTooBig(position: number, path: Path): boolean {
-    const bytes = HEADER_BYTES + this.ring.lengthOf(position) + TAG_BYTES;
-    if (bytes <= path.recovery.mtu.limit) return false;
-    if (path.recovery.mtu.awaits) return true;
-    for (let i = 0; i < this.order.length; i++) {
-      const other = this.order[i]!;
-      if (other !== path && other.carries && other.status === "up" && bytes <= other.recovery.mtu.limit)
-        return true;
     }
     return false;
   }

@@ -235,6 +235,7 @@ export class UdpSocket implements DatagramSocket {
   private setFragments(fragments: number): void {
     this.fragments = fragments;
     if (this.ipv6) {
+      this.set(SOL_IPV6, IPV6_MTU_DISCOVER, fragments === 0 ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
       this.set(SOL_IPV6, IPV6_DONTFRAG, fragments === 0 ? 1 : 0);
       this.set(SOL_IPV6, IPV6_MTU, fragments === 0 ? 0 : Math.max(fragments, IPV6_LEAST));
     } else {
@@ -292,10 +293,7 @@ export class UdpSocket implements DatagramSocket {
 
   private prepare(options: UdpOptions): void {
     if (!this.bindToDevice()) throw new SysError("SO_BINDTODEVICE", errno());
-    if (options.ipv6) {
-      this.set(SOL_IPV6, IPV6_V6ONLY, 1);
-      this.set(SOL_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-    }
+    if (options.ipv6) this.set(SOL_IPV6, IPV6_V6ONLY, 1);
     this.setFragments(0);
     if (options.packetInfo) {
       if (options.ipv6) this.set(SOL_IPV6, IPV6_RECVPKTINFO, 1);

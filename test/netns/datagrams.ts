@@ -14,6 +14,9 @@ import { endpointOf, UdpSocket } from "../../src/sys/udp.ts";
 import { parseAddress } from "../../src/wire/address.ts";
 import type { DatagramResult } from "./traffic.ts";
 
+/** Packets larger than the interface takes leave in fragments. */
+const FRAGMENTS = 65_535;
+
 /** From the smallest to what leaves in several fragments. */
 const SIZES = [4, 5, 60, 61, 512, 1000, 1001, 1300, 1392, 1393, 1472, 1473, 2500, 4000];
 const TRAIN_SIZES = [64, 500, 1200, 1300];
@@ -33,7 +36,7 @@ function echo(family: Family, port: number): void {
   for (;;) {
     poller.wait(1_000_000);
     for (let bytes = socket.receive(block); bytes > 0; bytes = socket.receive(block)) {
-      socket.send(block, 0, bytes, socket.segment, socket.source);
+      socket.send(block, 0, bytes, socket.segment, socket.source, FRAGMENTS);
     }
   }
 }
@@ -77,7 +80,7 @@ class Sender {
       fill(this.out.bytes, i * size, size, this.result.sent++);
       this.lengths.push(size);
     }
-    const result = this.socket.send(this.out, 0, packets * size, size, null);
+    const result = this.socket.send(this.out, 0, packets * size, size, null, FRAGMENTS);
     if (result !== "sent") throw new Error(`${packets} packets of ${size} bytes: ${result}`);
   }
 
