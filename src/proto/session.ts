@@ -41,10 +41,12 @@ import { Scheduler } from "./scheduler.ts";
 
 /**
  * A flow needs a queue to fill the paths after a loss (RFC 9438 leaves 0.7 of its window: 0.43 of a round trip), and to
- * fill at once a path that returns. Others do not wait behind it, so it may have that.
+ * fill at once a path that returns. Where packets are lost, those sent again come later, and the round trip is longer by
+ * that: with 45 ms in place of 25, a flow over 2 x 50 Mbit/s with 1 % lost gets .95 of them in place of .90. Others do not
+ * wait behind it, so it may have that.
  */
-const TARGET_SHARE = 0.75;
-const MIN_TARGET = 25 * MILLISECOND;
+const TARGET_SHARE = 1;
+const MIN_TARGET = 45 * MILLISECOND;
 /** The queue that lets a slower path join is kept so much longer than needed. */
 const JOINING_SLACK = 1.25;
 

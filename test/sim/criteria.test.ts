@@ -98,10 +98,13 @@ test("IPv4 and IPv6, inside and outside, either over the other, both ways", () =
   for (const outer of [[false], [true], [false, true]]) {
     const world = join(makeWorld(outer.map((ipv6) => ({ ...thin, ipv6 }))));
     const ways = [true, false].flatMap((upwards) => [false, true].map((ipv6) => ({ upwards, ipv6 })));
-    const streams = ways.map((way) => new Stream(world, { ...way, bytes: 200_000 }));
     const probes = ways.map((way) => new Datagrams(world, { ...way, perSecond: 50, size: 700, batch: 4 }));
-    expect(world.runTo(() => streams.every(({ done }) => done), 10 * SECOND)).toBe(true);
+    world.runFor(SECOND);
     expectAll(world, probes);
+    // Not beside them: a packet may be lost three times where streams that begin make the lines overflow.
+    const streams = ways.map((way) => new Stream(world, { ...way, bytes: 200_000 }));
+    expect(world.runTo(() => streams.every(({ done }) => done), 10 * SECOND)).toBe(true);
+    world.runFor(3 * SECOND);
     expectExact(world);
   }
 });

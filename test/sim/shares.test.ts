@@ -15,7 +15,7 @@ interface Plan {
   readonly name: string;
   readonly lines: readonly Partial<LineSettings>[];
   readonly least: number;
-  /** Share of the limit that one flow got, rounded: a change of it is to be looked at, not to be feared. */
+  /** Share of the limit that one flow got, median of `SEEDS`, rounded: a change of it is to be looked at, not to be feared. */
   readonly snapshot: number;
 }
 
@@ -23,18 +23,21 @@ const alike = (count: number, ...of: Parameters<typeof line>) => new Array(count
 
 const plans: readonly Plan[] = [
   { name: "2 x 50 Mbit/s", lines: alike(2, 50, 20), least: 0.9, snapshot: 0.98 },
-  { name: "50 and 20 Mbit/s", lines: [line(50, 20), line(20, 20)], least: 0.9, snapshot: 0.98 },
-  { name: "50 at 10 ms and 50 at 60 ms", lines: [line(50, 10), line(50, 60)], least: 0.9, snapshot: 0.96 },
+  { name: "50 and 20 Mbit/s", lines: [line(50, 20), line(20, 20)], least: 0.9, snapshot: 0.99 },
+  { name: "50 at 10 ms and 50 at 60 ms", lines: [line(50, 10), line(50, 60)], least: 0.9, snapshot: 0.97 },
   { name: "4 x 25 Mbit/s", lines: alike(4, 25, 20), least: 0.9, snapshot: 0.99 },
-  { name: "2 x 50 Mbit/s, 1 % lost", lines: alike(2, 50, 20, { loss: 0.01 }), least: 0.9, snapshot: 0.93 },
+  { name: "2 x 50 Mbit/s, 1 % lost", lines: alike(2, 50, 20, { loss: 0.01 }), least: 0.9, snapshot: 0.95 },
 ];
+
+/** What is lost at random decides too much of one run. */
+const SEEDS = [7, 8, 9];
 
 let world: World;
 
 afterEach(() => world.close());
 
-function start(lines: readonly Partial<LineSettings>[]): void {
-  world = new World({ seed: 7, locals: [{ paths: lines.map((each) => ({ line: each })) }] });
+function start(lines: readonly Partial<LineSettings>[], seed = 7): void {
+  world = new World({ seed, locals: [{ paths: lines.map((each) => ({ line: each })) }] });
   world.runFor(SECOND);
 }
 
@@ -45,12 +48,17 @@ function limit(lines: readonly Partial<LineSettings>[]): number {
 }
 
 test.each(plans)("one flow over $name gets its share", ({ lines, least, snapshot }) => {
-  start(lines);
-  const stream = new Stream(world, { upwards: false, cubic: true });
-  world.runFor(4 * SECOND);
-  const share = goodput(world, stream, 6 * SECOND) / limit(lines);
+  const shares = SEEDS.map((seed) => {
+    start(lines, seed);
+    const stream = new Stream(world, { upwards: false, cubic: true });
+    world.runFor(4 * SECOND);
+    const share = goodput(world, stream, 6 * SECOND) / limit(lines);
+    world.close();
+    expect(share).toBeLessThanOrEqual(1);
+    return share;
+  });
+  const share = shares.toSorted((a, b) => a - b)[1]!;
   expect(share).toBeGreaterThan(least);
-  expect(share).toBeLessThanOrEqual(1);
   expect(Math.round(share * 100) / 100).toBe(snapshot);
 });
 
