@@ -10,10 +10,15 @@ import type { Chain } from "./change.ts";
 export interface Firewall {
   readonly role: Config["role"];
   readonly tunnel: string;
-  /** Packets from these networks get the address of the interface they leave by. */
+  /**
+   * Packets from these networks get another source address: of a remote's, those that leave by any interface but the tunnel
+   * get that of the interface; of a local's, those that leave by the tunnel get its own there.
+   */
   readonly nat: readonly Prefix[];
-  /** Interfaces by which they leave for that; null: any but the tunnel. */
-  readonly natBy: readonly string[] | null;
+  /** A local's own addresses in the tunnel, where it has any. */
+  readonly own: readonly Uint8Array[];
+  /** The local's interfaces by which they leave while the tunnel does not carry them, with the address of each. */
+  readonly direct: readonly string[];
   readonly clampMss: boolean;
   readonly forwards: readonly PortForward[];
   readonly handovers: readonly Handover[];
@@ -26,21 +31,23 @@ export function firewallOf(config: Config, paths: readonly string[]): Firewall |
   if (nat.length + forwards.length + host.handovers.length === 0 && !clampMss) return null;
   const tunnel = config.tunnel.interface;
   const direct = host.onDown === "direct" && host.routes.length > 0 ? paths : [];
-  const natBy = role === "remote" ? null : [tunnel, ...direct];
+  const own = role === "remote" ? [] : config.tunnel.addresses.map(({ bytes }) => bytes);
   // The tunnel itself stays with the remote.
-  const own = role === "remote" ? [{ protocol: "udp" as const, port: config.listen.port }] : [];
-  const handovers = host.handovers.map((each) => ({ ...each, keep: [...own, ...each.keep] }));
-  return { role, tunnel, nat, natBy, clampMss, forwards, handovers };
+  const stays = role === "remote" ? [{ protocol: "udp" as const, port: config.listen.port }] : [];
+  const handovers = host.handovers.map((each) => ({ ...each, keep: [...stays, ...each.keep] }));
+  return { role, tunnel, nat, own, direct, clampMss, forwards, handovers };
 }
 
 /** In words, for people. */
-export function firewallWords({ role, nat, natBy, clampMss, forwards, handovers }: Firewall): string {
+export function firewallWords(firewall: Firewall): string {
+  const { role, tunnel, nat, direct, clampMss, forwards, handovers } = firewall;
   const parts: string[] = [];
   if (nat.length > 0) {
     const whose = nat
       .map(({ text, length, bytes }) => (length > 0 ? text : `all IPv${bytes.length === 4 ? 4 : 6}`))
       .join(", ");
-    const where = natBy === null ? "coming out of the tunnel" : `leaving by ${natBy.join(", ")}`;
+    const where =
+      role === "remote" ? "coming out of the tunnel" : `leaving by ${[tunnel, ...direct].join(", ")}`;
     parts.push(`NAT of ${whose} ${where}`);
   }
   for (const { protocol, port, address, toPort } of forwards) {
@@ -68,7 +75,7 @@ export function nftScript(table: string, firewall: Firewall): string {
   ]);
   chain("postrouting", "nat hook postrouting priority 100; policy accept;", [
     ...handovers.map((each) => nftLeaving(firewall, each)),
-    ...nat.map((prefix) => nftMasquerade(firewall, prefix)),
+    ...nat.flatMap((prefix) => nftNat(firewall, prefix)),
   ]);
   // "rt mtu" is the smaller one of both directions, and only ever lowers what the packet says.
   const clamp = ["oifname", "iifname"].map(
@@ -86,11 +93,25 @@ export function nftScript(table: string, firewall: Firewall): string {
   ].join("\n");
 }
 
-function nftMasquerade({ tunnel, natBy }: Firewall, prefix: Prefix): string {
-  const by = natBy === null ? `!= "${tunnel}"` : `{ ${natBy.map((name) => `"${name}"`).join(", ")} }`;
+function nftNat(firewall: Firewall, prefix: Prefix): string[] {
+  const { role, tunnel, direct } = firewall;
   const ip = prefix.bytes.length === 4 ? "ip" : "ip6";
   const from = prefix.length === 0 ? `meta nfproto ${nfproto(prefix.bytes)}` : `${ip} saddr ${prefix.text}`;
-  return `oifname ${by} ${from} masquerade`;
+  if (role === "remote") return [`oifname != "${tunnel}" ${from} masquerade`];
+  const own = ownOf(firewall, prefix);
+  const rules = [`oifname "${tunnel}" ${from} ${own === null ? "masquerade" : `snat ${ip} to ${own}`}`];
+  if (direct.length > 0)
+    rules.push(`oifname { ${direct.map((name) => `"${name}"`).join(", ")} } ${from} masquerade`);
+  return rules;
+}
+
+/**
+ * The local's own address of the family in the tunnel, or null. Rather than masqueraded: that the kernel forgets with the
+ * interface, and after portal's restart it would itself refuse what still comes for the flows of others.
+ */
+function ownOf({ own }: Firewall, { bytes }: Prefix): string | null {
+  const address = own.find(({ length }) => length === bytes.length);
+  return address === undefined ? null : formatAddress(address);
 }
 
 function nftForward(tunnel: string, { protocol, port, address, toPort }: PortForward): string {
@@ -123,13 +144,12 @@ function nfproto(bytes: Uint8Array): string {
 
 /** Chains that have a rule. */
 export function iptablesChains(name: string, firewall: Firewall, family: Family): Chain[] {
-  const { tunnel, nat, natBy, forwards, clampMss } = firewall;
+  const { tunnel, nat, forwards, clampMss } = firewall;
   const bytes = family === 4 ? 4 : 16;
   const handovers = firewall.handovers.filter(({ address }) => address.length === bytes);
-  const ways = natBy === null ? [["!", "-o", tunnel]] : natBy.map((by) => ["-o", by]);
-  const masquerade = nat
+  const sources = nat
     .filter((prefix) => prefix.bytes.length === bytes)
-    .flatMap((prefix) => ways.map((way) => ["-s", prefix.text, ...way, "-j", "MASQUERADE"]));
+    .flatMap((prefix) => iptablesNat(firewall, prefix));
   const redirect = forwards
     .filter(({ address }) => address.length === bytes)
     .map(({ protocol, port, address, toPort }) => {
@@ -152,11 +172,23 @@ export function iptablesChains(name: string, firewall: Firewall, family: Family)
       table: "nat",
       name: `${name}-out`,
       from: "POSTROUTING",
-      rules: [...handovers.map((each) => iptablesLeaving(firewall, each)), ...masquerade],
+      rules: [...handovers.map((each) => iptablesLeaving(firewall, each)), ...sources],
     },
     { table: "mangle", name: `${name}-mss`, from: "FORWARD", rules: clampMss ? clamp : [] },
   ];
   return chains.filter(({ rules }) => rules.length > 0);
+}
+
+function iptablesNat(firewall: Firewall, prefix: Prefix): string[][] {
+  const { role, tunnel, direct } = firewall;
+  const masquerade = (...way: string[]) => ["-s", prefix.text, ...way, "-j", "MASQUERADE"];
+  if (role === "remote") return [masquerade("!", "-o", tunnel)];
+  const own = ownOf(firewall, prefix);
+  const first =
+    own === null
+      ? masquerade("-o", tunnel)
+      : ["-s", prefix.text, "-o", tunnel, "-j", "SNAT", "--to-source", own];
+  return [first, ...direct.map((name) => masquerade("-o", name))];
 }
 
 function iptablesArriving({ role, tunnel }: Firewall, { address, inside, keep }: Handover): string[][] {

@@ -126,6 +126,12 @@ function planSysctls(
     const other = now === value ? machine.changedByAnother(file) : null;
     if (other?.value === value) changes.push({ ...other, needed, words });
   };
+  if (host.nat.length + host.forwards.length + host.handovers.length > 0) {
+    // While no portal runs, the kernel does not follow the flows it translates addresses for, and afterwards takes their
+    // packets for none of them. Where the file is missing nobody has such flows yet.
+    const words = "flows of others outlive a restart of portal";
+    set("netfilter/nf_conntrack_tcp_be_liberal", "1", words, false, (now) => now === "0");
+  }
   if (config.role === "local" && host.looseRpFilter) {
     for (const path of paths) {
       // The kernel takes the larger one of this and the interface's own.
@@ -176,7 +182,7 @@ function alsoChanged(file: string, machine: Machine): Record<string, string> {
 function planFirewall(firewall: Firewall, machine: Machine, slot: number): FirewallChange[] {
   const name = nameOf(slot);
   const words = firewallWords(firewall);
-  const odd = [firewall.tunnel, ...(firewall.natBy ?? [])].find((each) => !/^[\w.@-]+$/.test(each));
+  const odd = [firewall.tunnel, ...firewall.direct].find((each) => !/^[\w.@-]+$/.test(each));
   if (odd !== undefined) {
     throw new HostFailure(
       `interface ${JSON.stringify(odd)} cannot stand in firewall rules: give it a plainer name`,

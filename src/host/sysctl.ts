@@ -8,7 +8,7 @@ const FOLDER = "/proc/sys/net";
 
 /** Only what portal itself may have changed: a journal is read from a disk. */
 const KNOWN =
-  /^(?:ipv4\/ip_forward|ipv[46]\/conf\/[^/]+\/(?:rp_filter|accept_ra|forwarding|accept_redirects))$/;
+  /^(?:netfilter\/nf_conntrack_tcp_be_liberal|ipv4\/ip_forward|ipv[46]\/conf\/[^/]+\/(?:rp_filter|accept_ra|forwarding|accept_redirects))$/;
 
 /** Null where this kernel, or interface, has no such file. */
 export function readSysctl(file: string): string | null {

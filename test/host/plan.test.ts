@@ -203,9 +203,12 @@ table inet portal {
 
   test("past the tunnel, a network behind the local has the path's address", () => {
     const direct = local('routes = "default"\non_down = "direct"\nnat = ["192.168.50.0/24"]');
-    expect(commands(plan(direct).changes).map((line) => line.trim())).toContain(
-      'oifname { "portal0", "eth0", "wwan0" } ip saddr 192.168.50.0/24 masquerade',
-    );
+    const lines = commands(plan(direct).changes).join("\n");
+    expect(lines).toContain(`oifname "portal0" ip saddr 192.168.50.0/24 snat ip to 10.77.0.2
+		oifname { "eth0", "wwan0" } ip saddr 192.168.50.0/24 masquerade`);
+    const old = commands(plan(direct, { firewall: "iptables" }).changes).join("\n");
+    expect(old).toContain("-s 192.168.50.0/24 -o portal0 -j SNAT --to-source 10.77.0.2");
+    expect(old).toContain("-s 192.168.50.0/24 -o wwan0 -j MASQUERADE");
   });
 
   test("a name that would break out of a rule", () => {

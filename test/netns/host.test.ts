@@ -3,7 +3,8 @@ import { expect } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { SinkReport } from "../../src/lab/flow.ts";
 import { ADDRESSES, pathAddress, SERVER_NETWORK, TUNNEL_INTERFACE } from "../../src/lab/namespaces.ts";
-import { SIDES } from "../../src/lab/portals.ts";
+import { SIDES, type Side } from "../../src/lab/portals.ts";
+import type { LabProcess } from "../../src/lab/process.ts";
 import { selfCommand } from "../../src/lab/self.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import {
@@ -20,7 +21,7 @@ import {
 } from "./hosting.ts";
 import { scenario } from "./scenario.ts";
 import { controlSocket, tomlFile } from "./single.ts";
-import { echoDatagrams, pings, SOON, transfer } from "./traffic.ts";
+import { echoDatagrams, Flow, pings, SOON, transfer } from "./traffic.ts";
 import { asNobody, NOBODY, shell } from "./user.ts";
 
 const paths: PathOptions[] = [{ plain: true }, { plain: true }];
@@ -125,6 +126,30 @@ for (const tool of ["nft", "iptables"] as const) {
     await expectAsBefore(lab, before);
   });
 }
+
+scenario(import.meta.path, "flows of a home network outlive either portal", { paths }, async (lab) => {
+  await untouched(lab);
+  const portals: Record<Side, LabProcess> = { ...(await lab.startPortals(options({}))) };
+  const flows = [await Flow.start(lab, "up"), await Flow.start(lab, "down")];
+  for (const flow of flows) await flow.grows(MEGABYTE, "before");
+  for (const [side, signal] of [
+    ["local", "SIGTERM"],
+    ["local", "SIGKILL"],
+    ["remote", "SIGKILL"],
+  ] as const) {
+    await portals[side].stop(signal);
+    // What the server sends meanwhile finds nobody, and comes again when the kernel no longer knows the interface.
+    await Bun.sleep(1000);
+    portals[side] = lab.spawn(side, [...selfCommand(), "--toml", tomlFile(side)], `${side} portal`);
+    for (const flow of flows) await flow.grows(MEGABYTE, `after the ${side} was ended by ${signal}`);
+  }
+  for (const flow of flows) await flow.stop();
+  for (const side of SIDES) {
+    await portals[side].stop("SIGTERM");
+    const liberal = ["cat", "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"];
+    expect((await lab.exec(side, liberal)).stdout).toBe("0\n");
+  }
+});
 
 scenario(import.meta.path, "two networks joined without NAT", { paths }, async (lab) => {
   await untouched(lab);
