@@ -23,6 +23,13 @@ export function plainBlock(length: number): Block {
   return { bytes: new Uint8Array(buffer), view: new DataView(buffer), address: 0 };
 }
 
+/** Some bytes of a block as a block of their own: the same memory. */
+export function partOf({ bytes, address }: Block, offset: number, length: number): Block {
+  const part = bytes.subarray(offset, offset + length);
+  const view = new DataView(part.buffer, part.byteOffset, length);
+  return { bytes: part, view, address: address === 0 ? 0 : address + offset };
+}
+
 /** Copies between plain blocks; allocates two views, so not for the real datagram path. */
 export const plainCopy: Copy = (to, toOffset, from, fromOffset, length) => {
   to.bytes.set(from.bytes.subarray(fromOffset, fromOffset + length), toOffset);

@@ -33,6 +33,8 @@ const table = {
   recvmsg: { args: [i, p, i], returns: l },
   // Waiting, with nanoseconds.
   ppoll: { args: [p, n, p, p, n], returns: i },
+  // Waking a thread that waits there.
+  eventfd: { args: [FFIType.u32, i], returns: i },
   // Who owns a journal of host changes: the kernel forgets it with the process, however that ends.
   flock: { args: [i, i], returns: i },
   // Copies between buffers: a typed array's set() would allocate a view each time.
