@@ -256,6 +256,10 @@ export class Outbound {
     const { ring } = session;
     let sent = false;
     while (path.maySend(now) && path.affords(path.datagram, this.unsent(path))) {
+      if (path.socket.full === true) {
+        path.blockedUntil = now + BLOCKED_FOR;
+        break;
+      }
       const position = session.take(path);
       if (position < 0) {
         this.passed.push(path);

@@ -63,6 +63,8 @@ export type SendResult = "sent" | "full" | "tooBig" | "failed";
 export interface DatagramSocket {
   /** True when `send` may be given several datagrams at once (UDP_SEGMENT). May turn false if the kernel refuses later. */
   readonly segmentation: boolean;
+  /** True: it has room for what is being made for it, and for no more. Absent where that is not known before. */
+  readonly full?: boolean;
   /** The connected peer; null for a socket that serves many. */
   readonly peer: Endpoint | null;
   /** The sender of the last `receive`, overwritten by the next. */
@@ -121,7 +123,7 @@ export interface InterfaceNews {
 export interface Aead {
   /**
    * Authenticates the `aadLength` bytes that stand at `outOffset` already, and writes the sealed plaintext and the
-   * 16-byte tag behind them. `plain` may not overlap the output.
+   * 16-byte tag behind them. `plain` may not overlap the output, unless it stands exactly where it is to be sealed.
    */
   seal(
     pathId: number,

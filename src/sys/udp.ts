@@ -9,8 +9,11 @@ import type { Block } from "../share/block.ts";
 import { Endpoint } from "../share/endpoint.ts";
 import type { DatagramSocket, Refreshed, SendResult } from "../share/io.ts";
 import { EAGAIN, ECONNREFUSED, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, SysError } from "./errno.ts";
+import { knownMtu, setFragments } from "./fragments.ts";
 import { errno, libc } from "./libc.ts";
 import { at, cString, nativeBlock, writePointer } from "./memory.ts";
+import { SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_UDP, setOption } from "./sockopt.ts";
+import type { Adopted, UdpOptions } from "./udpoptions.ts";
 
 const AF_UNSPEC = 0;
 const AF_INET = 2;
@@ -18,24 +21,13 @@ const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
 const SOCK_FLAGS = 0o4000 | 0o2000000; // SOCK_NONBLOCK | SOCK_CLOEXEC
 
-const SOL_IP = 0;
-const SOL_SOCKET = 1;
-const SOL_UDP = 17;
-const SOL_IPV6 = 41;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_REUSEPORT = 15;
 const SO_BINDTODEVICE = 25;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const IP_PKTINFO = 8;
-const IP_MTU_DISCOVER = 10;
-const IP_PMTUDISC_DONT = 0;
-const IP_PMTUDISC_PROBE = 3;
-const IP_MTU = 14;
-const IPV6_MTU_DISCOVER = 23;
-const IPV6_MTU = 24;
-const IPV6_DONTFRAG = 62;
-const IPV6_LEAST = 1280;
 const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 const IPV6_PKTINFO = 50;
@@ -55,19 +47,6 @@ const CONTROL_BYTES = 256;
 /** struct cmsghdr: length 8, level 4, type 4. */
 const CMSG_BYTES = 16;
 const SEGMENT_CMSG_BYTES = 24;
-
-export interface UdpOptions {
-  readonly ipv6: boolean;
-  /** Interface to bind to; needs CAP_NET_RAW on older kernels. */
-  readonly device?: string;
-  /** Local address (4 or 16 bytes) and port to bind; 0 = any. */
-  readonly address?: Uint8Array;
-  readonly port?: number;
-  /** Ask for and set local addresses of datagrams: for a socket bound to no single address. */
-  readonly packetInfo?: boolean;
-  /** False: one datagram per call, as on a kernel without UDP_SEGMENT and UDP_GRO. */
-  readonly offloads?: boolean;
-}
 
 export class UdpSocket implements DatagramSocket {
   readonly fd: number;
@@ -92,12 +71,21 @@ export class UdpSocket implements DatagramSocket {
   private segmentationRefused = false;
   /** What `send` was last told of fragments. */
   private fragments = 0;
-  private readonly option = nativeBlock(8);
 
   /** Throws SysError: ENODEV for an unknown interface, EPERM, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT. */
-  constructor(options: UdpOptions) {
+  constructor(options: UdpOptions | Adopted) {
     this.ipv6 = options.ipv6;
     this.headerBytes = options.ipv6 ? HEADERS_IPV6 : HEADERS_IPV4;
+    writePointer(this.message.view, 16, this.iovec.address);
+    this.message.view.setUint32(24, 1, true);
+    this.prepareSendControl();
+    if ("fd" in options) {
+      this.device = null;
+      this.fd = options.fd;
+      this.receivesBatches = options.receivesBatches;
+      this.segmentation = options.segmentation;
+      return;
+    }
     this.device = options.device === undefined ? null : cString(options.device);
     this.fd = libc.socket(options.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
     if (this.fd < 0) throw new SysError("socket", errno());
@@ -111,9 +99,12 @@ export class UdpSocket implements DatagramSocket {
     this.receivesBatches = offloads && this.set(SOL_UDP, UDP_GRO, 1);
     // A segment size of 0 means none; a kernel that knows the option takes it.
     this.segmentation = offloads && this.set(SOL_UDP, UDP_SEGMENT, 0);
-    writePointer(this.message.view, 16, this.iovec.address);
-    this.message.view.setUint32(24, 1, true);
-    this.prepareSendControl();
+  }
+
+  /** For another thread: of the same descriptor, which stays this one's to close. Either may send and receive. */
+  get adopted(): Adopted {
+    const { fd, ipv6, segmentation, receivesBatches } = this;
+    return { fd, ipv6, segmentation, receivesBatches };
   }
 
   /** Fixes the peer; the kernel picks the local address by the route there. Throws SysError, ENETUNREACH without one. */
@@ -186,7 +177,7 @@ export class UdpSocket implements DatagramSocket {
     this.source.length = view.getUint32(8, true);
     this.segment = bytes;
     if (bytes > 0) this.readControl(view.getUint32(40, true));
-    this.receivedWireBytes += this.wireBytes(bytes, this.segment);
+    this.receivedWireBytes += wireBytes(bytes, this.segment, this.headerBytes);
     return bytes;
   }
 
@@ -198,7 +189,8 @@ export class UdpSocket implements DatagramSocket {
     to: Endpoint | null,
     fragments = 0,
   ): SendResult {
-    if (fragments !== this.fragments) this.setFragments(fragments);
+    if (fragments !== this.fragments) setFragments(this.fd, this.ipv6, fragments);
+    this.fragments = fragments;
     if (length <= segment) return this.sendOnce(from, offset, length, 0, to);
     if (this.segmentation) {
       const result = this.sendOnce(from, offset, length, segment, to);
@@ -211,35 +203,20 @@ export class UdpSocket implements DatagramSocket {
     return "sent";
   }
 
+  /** Another thread has sent from this descriptor since, and was told this of fragments last. */
+  assume(fragments: number): void {
+    this.fragments = fragments;
+  }
+
   mtu(to: Endpoint | null): number {
-    if (to === null) return this.knownMtu(this.fd);
+    if (to === null) return knownMtu(this.fd, this.ipv6);
     // A connected socket is told.
     const probe = libc.socket(this.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_FLAGS, 0);
     if (probe < 0) return 0;
     try {
-      return libc.connect(probe, at(to.block), to.length) === 0 ? this.knownMtu(probe) : 0;
+      return libc.connect(probe, at(to.block), to.length) === 0 ? knownMtu(probe, this.ipv6) : 0;
     } finally {
       libc.close(probe);
-    }
-  }
-
-  private knownMtu(fd: number): number {
-    const { option, ipv6 } = this;
-    option.view.setInt32(4, 4, true);
-    const [level, name] = ipv6 ? [SOL_IPV6, IPV6_MTU] : [SOL_IP, IP_MTU];
-    const known = libc.getsockopt(fd, level, name, at(option), at(option, 4)) === 0;
-    return known ? option.view.getInt32(0, true) : 0;
-  }
-
-  /** As the interface says. Of IPv6, IPV6_DONTFRAG keeps this machine from it, and IPV6_MTU says how small. */
-  private setFragments(fragments: number): void {
-    this.fragments = fragments;
-    if (this.ipv6) {
-      this.set(SOL_IPV6, IPV6_MTU_DISCOVER, fragments === 0 ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
-      this.set(SOL_IPV6, IPV6_DONTFRAG, fragments === 0 ? 1 : 0);
-      this.set(SOL_IPV6, IPV6_MTU, fragments === 0 ? 0 : Math.max(fragments, IPV6_LEAST));
-    } else {
-      this.set(SOL_IP, IP_MTU_DISCOVER, fragments === 0 ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
     }
   }
 
@@ -267,7 +244,7 @@ export class UdpSocket implements DatagramSocket {
     this.segmentationRefused = false;
     for (let attempt = 0; attempt < 3; attempt++) {
       if (Number(libc.sendmsg(this.fd, at(this.message), 0)) >= 0) {
-        this.sentWireBytes += this.wireBytes(length, segment);
+        this.sentWireBytes += wireBytes(length, segment, this.headerBytes);
         return "sent";
       }
       const error = errno();
@@ -286,19 +263,15 @@ export class UdpSocket implements DatagramSocket {
     return "failed";
   }
 
-  /** Of so many bytes in datagrams of this size, the last of which may be shorter; 0 = in one. */
-  private wireBytes(bytes: number, segment: number): number {
-    return bytes + (segment > 0 ? Math.ceil(bytes / segment) : 1) * this.headerBytes;
-  }
-
   private prepare(options: UdpOptions): void {
     if (!this.bindToDevice()) throw new SysError("SO_BINDTODEVICE", errno());
     if (options.ipv6) this.set(SOL_IPV6, IPV6_V6ONLY, 1);
-    this.setFragments(0);
+    setFragments(this.fd, this.ipv6, 0);
     if (options.packetInfo) {
       if (options.ipv6) this.set(SOL_IPV6, IPV6_RECVPKTINFO, 1);
       else this.set(SOL_IP, IP_PKTINFO, 1);
     }
+    if (options.reusePort) this.set(SOL_SOCKET, SO_REUSEPORT, 1);
     // Above the sysctl limits where we may; what the limits grant elsewhere.
     if (!this.set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)) this.set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
     if (!this.set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES)) this.set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
@@ -327,8 +300,7 @@ export class UdpSocket implements DatagramSocket {
   }
 
   private set(level: number, option: number, value: number): boolean {
-    this.option.view.setInt32(0, value, true);
-    return libc.setsockopt(this.fd, level, option, at(this.option), 4) === 0;
+    return setOption(this.fd, level, option, value);
   }
 
   private setIovec(block: Block, offset: number, length: number): void {
@@ -379,6 +351,11 @@ export class UdpSocket implements DatagramSocket {
       offset += (size + 7) & ~7;
     }
   }
+}
+
+/** IP packets of so many bytes in datagrams of this size, the last of which may be shorter; 0 = in one. */
+export function wireBytes(bytes: number, segment: number, headerBytes: number): number {
+  return bytes + (segment > 0 ? Math.ceil(bytes / segment) : 1) * headerBytes;
 }
 
 function copyBytes(

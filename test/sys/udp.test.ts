@@ -1,9 +1,8 @@
 /** UDP sockets on a real kernel, over the loopback interface. */
 import { expect, test } from "bun:test";
-import { Endpoint } from "../../src/share/endpoint.ts";
-import { libc } from "../../src/sys/libc.ts";
-import { at, nativeBlock } from "../../src/sys/memory.ts";
+import { nativeBlock } from "../../src/sys/memory.ts";
 import { endpointOf, UdpSocket } from "../../src/sys/udp.ts";
+import { portOf } from "./port.ts";
 
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
@@ -61,7 +60,7 @@ test("counts the IP packets of what it sends and receives, in batches too", () =
   const there = new UdpSocket({ ipv6: false, address: LOOPBACK, port: 0, packetInfo: true });
   const here = new UdpSocket({ ipv6: false });
   try {
-    here.connect(endpointOf(LOOPBACK, portOf(there)));
+    here.connect(endpointOf(LOOPBACK, portOf(there.fd)));
     const block = nativeBlock(65_536);
     expect(here.send(block, 0, 1000, 1000, null)).toBe("sent");
     // Ten datagrams, the last of which is shorter.
@@ -75,11 +74,3 @@ test("counts the IP packets of what it sends and receives, in batches too", () =
     there.close();
   }
 });
-
-/** The port that the kernel gave a socket. */
-function portOf(socket: UdpSocket): number {
-  const address = new Endpoint(nativeBlock(Endpoint.size));
-  address.length = 28;
-  expect(libc.getsockname(socket.fd, at(address.block), at(address.block, 28))).toBe(0);
-  return address.port;
-}

@@ -45,7 +45,9 @@ export class MacAead implements Aead {
   ): void {
     checkSeal(out, outOffset, aadLength, plain, plainOffset, plainLength);
     setNonce(pathId, packetNumber);
-    nativeCopy(out, outOffset + aadLength, plain, plainOffset, plainLength);
+    const body = outOffset + aadLength;
+    if (plain.address + plainOffset !== out.address + body)
+      nativeCopy(out, body, plain, plainOffset, plainLength);
     const covered = aadLength + plainLength;
     this.#mac.mac(out, outOffset, covered, out, outOffset + covered);
   }
