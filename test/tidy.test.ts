@@ -42,7 +42,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     layers: ["wire", "share", "proto", "config", "sys", "host", "doctor", "ui", "lab", "run"],
     packages: ["bun", "node:*", "citty", "smol-toml"],
   },
-  "src/main.ts": { layers: ["cli"], packages: ["citty"] },
+  "src/main.ts": { layers: ["cli", "run"], packages: ["citty"] },
 };
 
 /** What may be imported from outside src: the version. */

@@ -136,6 +136,8 @@ interface CommonConfig {
   /** Directory of what outlives a restart. */
   readonly stateDirectory: string;
   readonly logLevel: "error" | "warn" | "info" | "debug";
+  /** Threads that carry packets; "auto": as many as this machine's processors suggest. */
+  readonly threads: number | "auto";
 }
 
 export interface LocalConfig extends CommonConfig {

@@ -35,6 +35,7 @@ export const SECTIONS: Readonly<Record<SectionName, Section>> = {
       log_level: '"info"',
       control_socket: '"/run/portal/portal0.sock"',
       state_directory: '"/var/lib/portal"',
+      threads: "2",
     },
     role: "both",
     repeated: false,

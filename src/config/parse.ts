@@ -20,6 +20,9 @@ export type ParseResult = { readonly config: Config } | { readonly faults: reado
 /** Deeper nesting is a fault: no key needs more than two levels. */
 const DEEPEST = 20;
 
+/** More would wait for the one that decides. */
+const THREADS_MOST = 16;
+
 /** Longest path of a UNIX socket: sun_path of sockaddr_un without its final zero. */
 const SOCKET_PATH_BYTES = 107;
 
@@ -59,7 +62,8 @@ function readDocument(document: Document, source: Source): Config | null {
   const identity = readIdentity(top, single(document, "keys", null), role, source);
   const controlSocket = readControlSocket(top) ?? defaultSocket(tunnel?.interface ?? "portal0");
   const stateDirectory = readStateDirectory(top) ?? "/var/lib/portal";
-  const common = { logLevel, controlSocket, stateDirectory } as const;
+  const threads = readThreads(top);
+  const common = { logLevel, controlSocket, stateDirectory, threads } as const;
   const hostTables = {
     host: single(document, "host", null),
     forwards: role === "remote" ? checkedSections(document, "forward") : [],
@@ -108,6 +112,11 @@ function readControlSocket(top: Table): string | null {
     top.fault("control_socket", message, `write a path of at most ${SOCKET_PATH_BYTES} bytes`);
   }
   return path;
+}
+
+function readThreads(top: Table): number | "auto" {
+  if (typeof top.raw("threads") === "string") return top.word("threads", ["auto"] as const) ?? 1;
+  return top.integer("threads", 1, THREADS_MOST) ?? 1;
 }
 
 function readStateDirectory(top: Table): string | null {

@@ -5,11 +5,12 @@ import type { InterfaceNews } from "../share/io.ts";
 import type { Interfaces } from "../sys/interfaces.ts";
 import { nativeBlock } from "../sys/memory.ts";
 import { resolveName } from "../sys/names.ts";
-import type { UdpSocket } from "../sys/udp.ts";
 import type { Caps } from "./caps.ts";
+import type { Crew } from "./crew.ts";
 import type { Engine } from "./engine.ts";
 import { StartFailure } from "./failure.ts";
 import { Knocks } from "./knocks.ts";
+import type { PortalSocket } from "./lanesocket.ts";
 import type { Log } from "./log.ts";
 import type { Sockets } from "./loop.ts";
 import { openKnock, openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
@@ -20,7 +21,7 @@ import { Remotes } from "./remotes.ts";
 const MESSAGE_BYTES = 2048;
 
 export class Local implements Sockets {
-  readonly paths: PathManager<UdpSocket>;
+  readonly paths: PathManager<PortalSocket>;
   readonly remotes: Remotes;
   readonly interfaces: Interfaces;
   /** Called with the interfaces of the paths before one of them gets a socket, and whenever they may have changed. */
@@ -28,24 +29,25 @@ export class Local implements Sockets {
   private readonly knocks: Knocks;
   private readonly clock: () => number;
 
-  /** `clock`: microseconds. Nothing happens before `begin`. */
+  /** `crew`: the workers, if there are any. `clock`: microseconds. Nothing happens before `begin`. */
   constructor(
     config: LocalConfig,
     engine: Engine,
     caps: Caps,
+    crew: Crew | null,
     log: Log,
     clock: () => number,
     opened: { close(): void }[],
   ) {
     this.clock = clock;
     let warned = false;
-    const open = (name: string, remotes: Parameters<typeof openPathSocket>[1]): UdpSocket => {
+    const open = (name: string, remotes: Parameters<typeof openPathSocket>[1]): PortalSocket => {
       const { offloads } = config.tunnel;
       this.onPaths(this.paths.names);
       const socket = openPathSocket(name, remotes, offloads, log);
       if (offloads && !warned) warnOfOffloads([socket], log);
       warned = true;
-      return socket;
+      return crew?.lend(socket) ?? socket;
     };
     this.paths = new PathManager(engine, config.tunnel.interface, open, caps, log);
     this.paths.configure(clock(), config.paths);
@@ -72,7 +74,7 @@ export class Local implements Sockets {
     if (denied !== undefined) throw denied;
   }
 
-  get sockets(): UdpSocket[] {
+  get sockets(): PortalSocket[] {
     return this.paths.sockets;
   }
 

@@ -7,8 +7,8 @@
 import type { Interfaces } from "../sys/interfaces.ts";
 import { Poller } from "../sys/poll.ts";
 import type { Tun } from "../sys/tun.ts";
-import type { UdpSocket } from "../sys/udp.ts";
 import type { Engine } from "./engine.ts";
+import type { PortalSocket } from "./lanesocket.ts";
 
 /** Longest time, in microseconds, between two rounds of the event loop: how soon a signal or a status request is seen. */
 const EVENT_LOOP_EVERY = 100_000;
@@ -31,7 +31,7 @@ export function micros(): number {
 
 /** The sockets of a portal, which come and go with a local's paths. */
 export interface Sockets {
-  readonly sockets: readonly UdpSocket[];
+  readonly sockets: readonly PortalSocket[];
   /** Another whenever `sockets` are others. */
   readonly version: number;
 }
@@ -56,7 +56,7 @@ export async function runLoop(parts: LoopParts): Promise<boolean> {
   const tunIndex = poller.add(tun.fd);
   const interfacesIndex = interfaces === null ? null : poller.add(interfaces.fd);
   const firstSocket = tunIndex + (interfaces === null ? 1 : 2);
-  let sockets: readonly UdpSocket[] = [];
+  let sockets: readonly PortalSocket[] = [];
   let version = -1;
   let more = false;
   let tickAt = 0;

@@ -17,7 +17,9 @@ import { addAddress, bringUp } from "../sys/netlink.ts";
 import { OPEN_TUN, Tun } from "../sys/tun.ts";
 import { UdpSocket } from "../sys/udp.ts";
 import { formatAddress } from "../wire/address.ts";
+import type { Crew } from "./crew.ts";
 import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
+import type { PortalSocket } from "./lanesocket.ts";
 import type { Log } from "./log.ts";
 
 type Opened = { close(): void }[];
@@ -112,21 +114,39 @@ export function watchInterfaces(opened: Opened): Interfaces {
   }
 }
 
-/** The remote's sockets, one per listening address. An address family this machine lacks is left out when another remains. */
-export function openListeners(config: RemotePortalConfig, log: Log, opened: Opened): UdpSocket[] {
+/**
+ * The remote's sockets, one per listening address, or one per address and worker. An address family this machine lacks is
+ * left out when another remains.
+ */
+export function openListeners(
+  config: RemotePortalConfig,
+  crew: Crew | null,
+  log: Log,
+  opened: Opened,
+): PortalSocket[] {
   const { addresses, port } = config.listen;
-  const sockets: UdpSocket[] = [];
+  const sockets: PortalSocket[] = [];
   for (const address of addresses) {
+    const options = {
+      ipv6: address.length === 16,
+      address,
+      port,
+      packetInfo: true,
+      offloads: config.tunnel.offloads,
+    };
+    const add = (reusePort: boolean) => {
+      const socket = new UdpSocket({ ...options, reusePort });
+      const used = crew?.lend(socket) ?? socket;
+      opened.push(used);
+      sockets.push(used);
+    };
     try {
-      const socket = new UdpSocket({
-        ipv6: address.length === 16,
-        address,
-        port,
-        packetInfo: true,
-        offloads: config.tunnel.offloads,
-      });
-      opened.push(socket);
-      sockets.push(socket);
+      if (crew === null || crew.workers === 1) add(false);
+      else {
+        // The port must be ours alone: another portal with workers would have it too, without a word.
+        new UdpSocket(options).close();
+        for (let i = 0; i < crew.workers; i++) add(true);
+      }
     } catch (error) {
       if (error instanceof SysError && isUnspecifiedIpv6(address) && error.errno === EAFNOSUPPORT) continue;
       throw listenFailure(error, address, port);
@@ -141,11 +161,11 @@ export function openListeners(config: RemotePortalConfig, log: Log, opened: Open
 export const NO_SEGMENTATION =
   "this kernel cannot segment UDP (UDP_SEGMENT): portal works without, more slowly";
 
-export function canSegment(sockets: readonly UdpSocket[]): boolean {
+export function canSegment(sockets: readonly PortalSocket[]): boolean {
   return sockets.every((socket) => socket.segmentation);
 }
 
-export function warnOfOffloads(sockets: readonly UdpSocket[], log: Log): void {
+export function warnOfOffloads(sockets: readonly PortalSocket[], log: Log): void {
   if (!canSegment(sockets)) log.warn(NO_SEGMENTATION);
   if (!sockets.every((socket) => socket.receivesBatches)) {
     log.warn("this kernel cannot receive UDP in batches (UDP_GRO): portal works without, more slowly");

@@ -15,6 +15,7 @@ import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../sys/memor
 import type { Tun } from "../sys/tun.ts";
 import { Caps, capFiles } from "./caps.ts";
 import { serveControl } from "./control.ts";
+import { type Crew, openCrew, shared, threadsOf } from "./crew.ts";
 import { Engine } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
 import { changeHost, recover, someIsUp } from "./host.ts";
@@ -58,13 +59,14 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
 
   recover(config, log);
   const crypto = createNoiseCrypto();
+  const crew = await openCrew(threadsOf(config.threads), opened);
   const { privateKey } = config.keys;
   const statics: StaticKeys = { privateKey, publicKey: crypto.publicKey(privateKey) };
-  const environment = environmentOf(config, crypto, log);
+  const environment = environmentOf(config, crypto, crew, log);
 
   const problem = config.role === "local" ? keyProblem(config.remotes, { environment, statics }) : null;
   if (problem !== null) throw new StartFailure(problem, FAILED);
-  const listeners = config.role === "remote" ? openListeners(config, log, opened) : [];
+  const listeners = config.role === "remote" ? openListeners(config, crew, log, opened) : [];
   const tun = openTun(config.tunnel, log, opened);
   // Behind the TUN, whose name only one portal has: so has the file.
   const caps = new Caps(capFiles(config), log, Date.now);
@@ -79,10 +81,10 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
     onLease: lease?.onLease ?? null,
   });
   engine.portal.keep = config.tunnel.keepSeconds * SECOND;
-  const local = config.role === "local" ? new Local(config, engine, caps, log, micros, opened) : null;
+  const local = config.role === "local" ? new Local(config, engine, caps, crew, log, micros, opened) : null;
   const sockets: Sockets = local ?? { sockets: listeners, version: 0 };
   const mtu = new TunMtu(config, log);
-  const facts = factsOf(config, statics, tun, mtu, sockets, environment, caps, lease, local);
+  const facts = factsOf(config, crew, statics, tun, mtu, sockets, environment, caps, lease, local);
   const reporter = new Reporter(engine, facts, micros(), local?.paths);
   const reloader = new Reloader(config, load, engine, local, log, micros);
   process.on("SIGHUP", () => reloader.reload());
@@ -106,12 +108,13 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
     sockets,
     interfaces: local?.interfaces ?? null,
     onInterfaces: (now) => local?.onInterfaces(now),
-    stopped: () => stop,
+    stopped: () => stop || (crew !== null && crew.failure !== null),
     onTick: (now) => {
       reporter.onTick(now);
       mtu.onTick(engine.portal.sessions[0]?.mtu.value);
       host.onTick(now, someIsUp(engine));
       supervision.onTick(engine.portal, config.role);
+      crew?.onTick();
       if (caps.onTick(now)) engine.onCapLifted(now);
       if (segments && !canSegment(sockets.sockets)) {
         segments = false;
@@ -122,22 +125,27 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   });
   supervision.stopping();
   engine.close(micros());
-  if (!asked) {
-    log.error(`the interface ${tun.name} was deleted: start portal again`);
-    return FAILED;
-  }
-  log.info("stopped");
-  return 0;
+  await crew?.end();
+  return ended(asked ? null : tun.name, crew, log);
 }
 
-function environmentOf(config: Config, crypto: NoiseCrypto, log: Log): Environment {
+/** The exit code. `deleted`: the interface that is gone; null when it was not that. */
+function ended(deleted: string | null, crew: Crew | null, log: Log): number {
+  const failure = crew?.failure ?? null;
+  if (failure !== null) log.error(failure.message);
+  else if (deleted !== null) log.error(`the interface ${deleted} was deleted: start portal again`);
+  else log.info("stopped");
+  return failure === null && deleted === null ? 0 : FAILED;
+}
+
+function environmentOf(config: Config, crypto: NoiseCrypto, crew: Crew | null, log: Log): Environment {
   return {
     makeBlock: nativeBlock,
     makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
     releaseBlock,
     copy: nativeCopy,
     crypto,
-    suites: suitesOf(config.tunnel),
+    suites: shared(suitesOf(config.tunnel), crew),
     mtu: config.tunnel.mtu,
     log: (level, message) => log[level](message),
   };
@@ -150,6 +158,7 @@ function peersOf(config: Config): Peer[] {
 
 function factsOf(
   config: Config,
+  crew: Crew | null,
   statics: StaticKeys,
   tun: Tun,
   mtu: TunMtu,
@@ -166,6 +175,7 @@ function factsOf(
     get mtu() {
       return mtu.value;
     },
+    threads: 1 + (crew?.workers ?? 0),
     publicKey: base64(statics.publicKey),
     offloads: {
       tun: tun.offloads,

@@ -147,6 +147,8 @@ export interface StatusReport {
   addresses: string[];
   offloads: { tun: boolean; udpSegmentation: boolean; udpReceive: boolean };
   cipher: string;
+  /** The portal's own and its workers. */
+  threads: number;
   sessions: SessionReport[];
   /** A local's, in the order in which they are preferred; none on a remote. */
   remotes: RemoteReport[];

@@ -66,7 +66,7 @@ export function renderStatus(report: StatusReport): string {
   const lines = [
     `${report.interface}: ${report.role} portal ${report.version}, running for ${formatDuration(report.uptimeSeconds)}`,
     `  public key   ${report.publicKey}`,
-    `  MTU ${report.mtu}, cipher ${report.cipher}, offloads: ${offloadsOf(report)}`,
+    `  MTU ${report.mtu}, cipher ${report.cipher}, offloads: ${offloadsOf(report)}${threadsOf(report)}`,
   ];
   // An older portal does not tell.
   if (report.addresses?.length > 0) lines.splice(2, 0, `  addresses    ${report.addresses.join(", ")}`);
@@ -78,6 +78,11 @@ export function renderStatus(report: StatusReport): string {
   lines.push(...capLines(report));
   const strangers = dropLines("dropped outside any session:", report.drops);
   return [...lines, ...(strangers.length > 0 ? ["", ...strangers] : [])].join("\n");
+}
+
+/** Said where there are several; an older portal does not tell. */
+function threadsOf({ threads }: StatusReport): string {
+  return threads > 1 ? `, ${threads} threads` : "";
 }
 
 /** What is asked for and is not, or not by the configuration; of the rest the session's paths say enough. */

@@ -107,6 +107,22 @@ const table: FaultRow[] = [
     '14:1+8 [remote] belongs to a local portal, this one is remote | remove it, or write role = "local"',
   ],
   [
+    "threads beyond what is of use",
+    () => `threads = 17\n${LOCAL}`,
+    "1:11+2 threads is out of range | write a number from 1 to 16",
+  ],
+  [
+    "no thread",
+    () => `threads = 0\n${LOCAL}`,
+    "1:11+1 threads is out of range | write a number from 1 to 16",
+  ],
+  ["threads in words", () => `threads = "four"\n${LOCAL}`, '1:11+6 threads cannot be "four" | write "auto"'],
+  [
+    "threads of another type",
+    () => `threads = true\n${LOCAL}`,
+    "1:11+4 threads is true or false, not a whole number | write threads = 2",
+  ],
+  [
     "log_level",
     () => `log_level = "trace"\n${LOCAL}`,
     '1:13+7 log_level cannot be "trace" | write "error" or "warn" or "info" or "debug"',

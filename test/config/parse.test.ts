@@ -47,6 +47,7 @@ describe("what is right", () => {
       logLevel: "info",
       controlSocket: "/run/portal/portal0.sock",
       stateDirectory: "/var/lib/portal",
+      threads: 1,
       remotes: [
         {
           host: "portal.example.org",
@@ -98,11 +99,17 @@ describe("what is right", () => {
     ]);
   });
 
+  test("threads by themselves", () => {
+    expect(configOf(`threads = "auto"\n${LOCAL}`).threads).toBe("auto");
+    expect(configOf(`threads = 16\n${LOCAL}`).threads).toBe(16);
+  });
+
   test("every key away from its default", () => {
     const text = `role = "local"
 log_level = "debug"
 control_socket = "/tmp/p.sock"
 state_directory = "/tmp/state"
+threads = 4
 [tunnel]
 interface = "bond"
 addresses = ["fd77::2/64"]
@@ -165,6 +172,7 @@ over_cap = "256 kbit"
       logLevel: "debug",
       controlSocket: "/tmp/p.sock",
       stateDirectory: "/tmp/state",
+      threads: 4,
       remotes: [
         { host: "2001:db8::1", port: 4000, publicKey: keyOf(9), presharedKey: keyOf(4), returnSeconds: 60 },
       ],

@@ -12,12 +12,14 @@ const paths: PathOptions[] = [
 
 const MEGABYTE = 1_000_000;
 
-scenario(
-  import.meta.path,
-  "a flow survives an interface that goes down and comes back",
-  { paths },
-  async (lab) => {
-    await lab.startPortals();
+const threads = { toml: { local: { threads: 4 }, remote: { threads: 2 } } };
+
+for (const [name, options] of [
+  ["a flow survives an interface that goes down and comes back", {}],
+  ["with workers, a flow survives an interface that goes down and comes back", threads],
+] as const) {
+  scenario(import.meta.path, name, { paths }, async (lab) => {
+    await lab.startPortals(options);
     const flow = await Flow.start(lab, "up");
     await flow.grows(MEGABYTE, "at first");
     await lab.setInterface(0, "down");
@@ -29,8 +31,8 @@ scenario(
     await carries(lab, "local", 0, "after its return");
     await flow.grows(MEGABYTE, "with the other interface down");
     await flow.stop();
-  },
-);
+  });
+}
 
 scenario(import.meta.path, "a flow outlives a time without any path", { paths }, async (lab) => {
   await lab.startPortals();

@@ -22,8 +22,11 @@ class Home {
   private readonly privateKey: string;
   private readonly publicKey: string;
 
-  constructor(number: number) {
+  private readonly threads: number;
+
+  constructor(number: number, threads: number) {
     this.number = number;
+    this.threads = threads;
     this.name = `home${number}`;
     this.addresses = { 4: `10.77.0.${10 + number}`, 6: `fd77::${10 + number}` };
     const { d, x } = generateKeyPairSync("x25519").privateKey.export({ format: "jwk" });
@@ -50,6 +53,7 @@ class Home {
     ]);
     const toml: TomlTable = {
       role: "local",
+      threads: this.threads,
       control_socket: `/run/portal/${this.name}.sock`,
       tunnel: { addresses: [`${this.addresses[4]}/24`, `${this.addresses[6]}/64`] },
       keys: { private_key: this.privateKey },
@@ -101,16 +105,16 @@ async function batch(namespace: string, lines: readonly string[]): Promise<void>
   if (code !== 0) throw new Error(`ip -n ${namespace}: ${stderr}`);
 }
 
-scenario(
-  import.meta.path,
-  "three locals share a remote's port",
-  { paths: [{ plain: true }] },
-  async (lab) => {
-    const homes = [new Home(1), new Home(2)];
+for (const [name, threads] of [
+  ["three locals share a remote's port", 1],
+  ["three locals share the port of a remote with workers", 4],
+] as const) {
+  scenario(import.meta.path, name, { paths: [{ plain: true }] }, async (lab) => {
+    const homes = [new Home(1, threads), new Home(2, 1)];
     for (const { name } of homes) await runToEnd(["ip", "netns", "add", name]);
     const peers = homes.map((home) => home.peer);
     // The laboratory's own local is the first of three peers.
-    await lab.startPortals({ toml: { remote: { peer: [{}, ...peers] } } });
+    await lab.startPortals({ toml: { remote: { threads, peer: [{}, ...peers] } } });
     const { publicKey } = (await lab.status("remote"))!;
     for (const home of homes) await home.start(publicKey);
     await lab.waitFor("three sessions", SOON, async () => {
@@ -145,5 +149,5 @@ scenario(
     });
     expect((await lab.status("remote"))!.sessions[2]!.drops).toEqual({});
     expect(await victim.count("IcmpInEchoReps")).toBe(heard);
-  },
-);
+  });
+}

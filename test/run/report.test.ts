@@ -16,6 +16,7 @@ const facts: PortalFacts = {
   publicKey: "",
   addresses: [],
   offloads: { tun: true, udpSegmentation: true, udpReceive: true },
+  threads: 1,
   cipher: "AES-128-GCM",
   caps: [],
   remotes: [],

@@ -83,6 +83,7 @@ export function reportOf(changes: Partial<StatusReport> = {}): StatusReport {
     publicKey: "aB0rJ7Xw8bYQmSgq9o0b1v2c3d4e5f6g7h8i9j0kABE=",
     offloads: { tun: true, udpSegmentation: true, udpReceive: true },
     cipher: "AES-128-GCM",
+    threads: 1,
     sessions: [sessionOf()],
     remotes: [],
     asked: [],

@@ -38,8 +38,9 @@ describe("the table", () => {
       paths: [pathOf({ name: "path 0", rttMs: null, rttVarMs: null, minRttMs: null, endpoint: null })],
     });
     const offloads = { tun: false, udpSegmentation: false, udpReceive: false };
+    const threads = 4;
     expect(
-      renderStatus(reportOf({ role: "remote", sessions: [present, absent], offloads, drops: {} })),
+      renderStatus(reportOf({ role: "remote", sessions: [present, absent], offloads, threads, drops: {} })),
     ).toMatchSnapshot();
   });
 
