@@ -9,7 +9,7 @@ import { type Figure, report } from "./report.ts";
 import type { BenchResult, Say } from "./result.ts";
 import { percentile } from "./sample.ts";
 import { inTurn } from "./turn.ts";
-import { ONE_PATH, over, TWO_PATHS, waysOf } from "./ways.ts";
+import { ONE_PATH, over, TWO_PATHS, TWO_THREADS, waysOf } from "./ways.ts";
 
 /** As fast as 1,000 within five seconds, and slow enough that each finds everything asleep. */
 const INTERVAL_SECONDS = 0.005;
@@ -25,7 +25,7 @@ const FIGURES = {
 type Measured = Record<keyof typeof FIGURES, number>;
 
 export async function latency(options: Options, say: Say): Promise<BenchResult> {
-  const ways = waysOf(options, [ONE_PATH, TWO_PATHS]);
+  const ways = waysOf(options, [ONE_PATH, TWO_PATHS, TWO_THREADS]);
   const runs = ways.map(({ name, title }) => ({ name, row: [title], repeats: [] as Measured[] }));
   await withLab({ paths: [{ plain: true }, { plain: true }] }, async (lab) => {
     for (let repeat = 1; repeat <= options.repeats; repeat++) {

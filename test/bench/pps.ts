@@ -10,7 +10,7 @@ import { type Figure, report } from "./report.ts";
 import type { BenchResult, Say } from "./result.ts";
 import { inTurn } from "./turn.ts";
 import { cpuSeconds } from "./usage.ts";
-import { ONE_PATH, over, type Standing, TWO_PATHS, waysOf } from "./ways.ts";
+import { ONE_PATH, over, type Standing, TWO_PATHS, TWO_THREADS, waysOf } from "./ways.ts";
 
 const FIGURES = {
   offered: { title: "offered kpps", digits: 1 },
@@ -23,7 +23,7 @@ type Measured = Partial<Record<keyof typeof FIGURES, number>>;
 const WARM_UP_SECONDS = 1;
 
 export async function pps(options: Options, say: Say): Promise<BenchResult> {
-  const ways = waysOf(options, [ONE_PATH, TWO_PATHS]);
+  const ways = waysOf(options, [ONE_PATH, TWO_PATHS, TWO_THREADS]);
   const kinds = options.sizes.flatMap((bytes) =>
     options.directions.flatMap((direction) => ways.map((way) => ({ bytes, direction, way }))),
   );

@@ -51,6 +51,11 @@ export function portalWay(name: string, title: string, options: PortalOptions): 
 export const ONE_PATH = portalWay("portal", "portal, one path", { paths: [0] });
 export const TWO_PATHS = portalWay("two-paths", "portal, two paths", { paths: [0, 1] });
 
+export const TWO_THREADS = portalWay("two-threads", "portal, one path, two threads at either end", {
+  paths: [0],
+  toml: { local: { threads: 2 }, remote: { threads: 2 } },
+});
+
 /** The program of `--against` over one path. */
 function otherPortal(program: string): Way {
   const words = program.endsWith(".ts") ? [process.execPath, program] : [program];
