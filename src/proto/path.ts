@@ -297,7 +297,7 @@ export class Path {
     if (this.status === "up") {
       const timeout = this.answerTimeout;
       if (this.silence.doubts(now, timeout)) this.company.onDoubt(now, this);
-      if (this.silence.over(now, timeout, unread, this.company.peerAliveAt)) {
+      if (this.silence.over(now, timeout, unread, this.socket, this.company.peerAliveAt)) {
         this.suspect(now, `silent for ${Math.round(this.silence.lasts(now) / MILLISECOND)} ms`, "silent");
       } else if (now >= this.restAt) this.probes.at = now;
     } else if (this.status === "suspect" && now >= this.downAt) {

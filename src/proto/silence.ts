@@ -4,11 +4,12 @@
  * When several packets are unanswered, that is little longer than the probe timeout after them. When only one or two are,
  * they may be lost by chance, so two more probes (at one and at three probe timeouts) must fail too.
  *
- * Time in which we ourselves did not run is no silence: what the peer answered then may still wait for us. Nor is it the
- * path's silence when the peer does not run: then it answers on no path. So before a path is given up, the others are
- * probed, and it is given up when one of them was answered; without any answer, PATIENCE later.
+ * Time in which we ourselves, or a thread of ours, did not run is no silence: what the peer answered then may still wait for
+ * us. Nor is it the path's silence when the peer does not run: then it answers on no path. So before a path is given up, the
+ * others are probed, and it is given up when one of them was answered; without any answer, PATIENCE later.
  */
-import { MAX_EXCUSE, MIN_SUSPECT, PATIENCE } from "./limits.ts";
+import type { DatagramSocket } from "../share/io.ts";
+import { LATE_TURN, MAX_EXCUSE, MILLISECOND, MIN_SUSPECT, PATIENCE } from "./limits.ts";
 import type { Recovery } from "./recovery.ts";
 
 /** Unanswered packets whose silence is no accident: with 10 % loss all four are lost once in 10,000 times. */
@@ -24,6 +25,8 @@ export class Silence {
   private judgeAt = 0;
   /** The beginning of the silence of which the others were last told. */
   private doubted = -1;
+  /** Since when another thread of ours was behind whenever this silence was judged; -1 when it was not. */
+  private behindSince = -1;
 
   constructor(now: number, recovery: Recovery) {
     this.heardAt = now;
@@ -44,15 +47,37 @@ export class Silence {
   }
 
   /**
-   * True when the path is to be given up. `unread`: there is more to read, perhaps what it waits for. `aliveAt`: when we sent
-   * the newest packet, on whichever path, that the peer has answered.
+   * True when the path is to be given up. `unread`: there is more to read, perhaps what it waits for. `socket`: the path's,
+   * which another thread of ours may be behind with. `aliveAt`: when we sent the newest packet, on whichever path, that the peer
+   * has answered.
    */
-  over(now: number, timeout: number, unread: boolean, aliveAt: number): boolean {
+  over(
+    now: number,
+    timeout: number,
+    unread: boolean,
+    socket: Pick<DatagramSocket, "behind">,
+    aliveAt: number,
+  ): boolean {
+    if (now < this.limit(timeout)) return false;
+    if (this.excused(now, socket.behind === true)) return false;
     const limit = this.limit(timeout);
     if (now < limit) return false;
     const alive = aliveAt >= this.since + this.recovery.rtt.srtt;
     if (!unread && (alive || now >= limit + PATIENCE)) return true;
     this.judgeAt = unread ? now : limit + PATIENCE;
+    return false;
+  }
+
+  /** A thread that is behind for a moment may be done in the next. One that stays so does not run: no silence either. */
+  private excused(now: number, behind: boolean): boolean {
+    // Of an earlier silence, or of none.
+    if (behind && this.behindSince < this.since) this.behindSince = now;
+    if (behind && now < this.behindSince + LATE_TURN) {
+      this.judgeAt = now + MILLISECOND;
+      return true;
+    }
+    if (behind) this.onLate(now, Number.POSITIVE_INFINITY);
+    this.behindSince = -1;
     return false;
   }
 

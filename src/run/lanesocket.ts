@@ -11,6 +11,7 @@ import type { Refreshed, SendResult } from "../share/io.ts";
 import { Lane } from "../share/lane.ts";
 import { EventFd } from "../sys/eventfd.ts";
 import { nativeBlock, nativeCopy, sharedBlock } from "../sys/memory.ts";
+import { Poller } from "../sys/poll.ts";
 import { type UdpSocket, wireBytes } from "../sys/udp.ts";
 import {
   ADDRESSED,
@@ -60,6 +61,7 @@ export class LaneSocket implements PortalSocket {
   private readonly waker = new EventFd();
   private readonly bell = new Bell(this.bellMemory, this.waker);
   private readonly udp: UdpSocket;
+  private readonly arrivals = new Poller(1);
   private readonly desk: Desk;
   private readonly sender: Bell;
   private readonly receiver: Bell;
@@ -85,6 +87,7 @@ export class LaneSocket implements PortalSocket {
     this.receiver = bells.receiver;
     this.onClose = onClose;
     this.fd = this.waker.fd;
+    this.arrivals.add(udp.fd);
   }
 
   get adopted() {
@@ -125,6 +128,11 @@ export class LaneSocket implements PortalSocket {
     return this.trains.room < 2;
   }
 
+  /** What a worker has not done yet: trains, and what is still in the kernel or has just come from it. */
+  get behind(): boolean {
+    return this.trains.backlog > 0 || this.batches.backlog > 0 || this.arrivals.wait(0) > 0;
+  }
+
   receive(into: Block): number {
     const slot = this.batches.next(this.bell);
     if (slot === null) return 0;
@@ -148,7 +156,8 @@ export class LaneSocket implements PortalSocket {
     fragments = 0,
   ): SendResult {
     const trouble = this.look(segment, to, fragments);
-    if (trouble !== "sent") return trouble;
+    // What the kernel had no room for is lost. This train need not be.
+    if (trouble !== "sent" && trouble !== "full") return trouble;
     const { trains, desk } = this;
     // Never beside a worker that still has something to send: whatever is sent keeps its order.
     const here = trains.backlog === 0 && length <= SMALL_TRAIN * segment;
@@ -159,7 +168,8 @@ export class LaneSocket implements PortalSocket {
     this.fragments = fragments;
     if (slot === null) {
       this.udp.assume(before);
-      return this.udp.send(from, offset, length, segment, to, fragments);
+      const result = this.udp.send(from, offset, length, segment, to, fragments);
+      return result === "sent" ? trouble : result;
     }
     const { words } = slot;
     words[LENGTH] = length;
@@ -175,7 +185,7 @@ export class LaneSocket implements PortalSocket {
     trains.publish();
     this.sender.ring();
     this.handedBytes += wireBytes(length, length > segment ? segment : 0, this.headerBytes);
-    return "sent";
+    return trouble;
   }
 
   mtu(to: Endpoint | null): number {

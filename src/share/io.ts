@@ -65,6 +65,8 @@ export interface DatagramSocket {
   readonly segmentation: boolean;
   /** True: it has room for what is being made for it, and for no more. Absent where that is not known before. */
   readonly full?: boolean;
+  /** True: another thread has yet to read something that came, or to send something. Absent where there is none. */
+  readonly behind?: boolean;
   /** The connected peer; null for a socket that serves many. */
   readonly peer: Endpoint | null;
   /** The sender of the last `receive`, overwritten by the next. */

@@ -4,8 +4,10 @@ import { Cap, type CapSettings } from "../../src/proto/cap.ts";
 import {
   CHALLENGE_INTERVAL,
   DOWN_AFTER,
+  LATE_TURN,
   LONG_DOWN_AFTER,
   MAX_EXCUSE,
+  MILLISECOND,
   MIN_SUSPECT,
   PATIENCE,
   PROBE_DOWN,
@@ -22,7 +24,14 @@ import type { DatagramSocket } from "../../src/share/io.ts";
 
 const D = 1452;
 const RTT = 40_000;
-const nowhere = { headerBytes: 28, mtu: () => 0 } as unknown as DatagramSocket;
+let behind = false;
+const nowhere = {
+  headerBytes: 28,
+  mtu: () => 0,
+  get behind() {
+    return behind;
+  },
+} as unknown as DatagramSocket;
 
 let changes: string[] = [];
 let lost: number[] = [];
@@ -38,6 +47,7 @@ beforeEach(() => {
   othersUp = true;
   peerAliveAt = Number.POSITIVE_INFINITY;
   doubts = [];
+  behind = false;
 });
 
 function endpoint(port: number): Endpoint {
@@ -382,6 +392,41 @@ describe("silence of the peer, or our own, is none of the path", () => {
     expect(path.nextAt).toBeLessThanOrEqual(limit + 5);
     path.onTimeout(limit + 5);
     expect(path.status).toBe("suspect");
+  });
+
+  test("a thread that is behind for a moment delays the judgement by little", () => {
+    const path = joined();
+    const limit = several(path);
+    behind = true;
+    path.onTimeout(limit);
+    expect(path.status).toBe("up");
+    expect(path.nextAt).toBeLessThanOrEqual(limit + MILLISECOND);
+    behind = false;
+    path.onTimeout(limit + MILLISECOND);
+    expect(path.status).toBe("suspect");
+  });
+
+  test("time in which a thread stays behind does not count, but only so much of it", () => {
+    /** When it is suspect: it is judged every millisecond, and the thread is behind until then. */
+    const suspectAt = (path: Path, from: number, behindUntil: number): number => {
+      for (let now = from; now < from + 10e6; now += MILLISECOND) {
+        behind = now < behindUntil;
+        path.onTimeout(now);
+        if (path.status === "suspect") return now;
+      }
+      return Number.POSITIVE_INFINITY;
+    };
+    const path = joined();
+    const limit = several(path);
+    expect(suspectAt(path, limit, limit + LATE_TURN)).toBe(limit + LATE_TURN);
+    // It did not run until then: the answers may just be under way.
+    const excused = joined();
+    const at = suspectAt(excused, several(excused), limit + LATE_TURN + 1);
+    expect(at).toBeGreaterThanOrEqual(limit + LATE_TURN + MIN_SUSPECT);
+    expect(at).toBeLessThanOrEqual(sentAt + MAX_EXCUSE + (limit - sentAt));
+    // And one that is always behind hides no dead path.
+    const always = joined();
+    expect(suspectAt(always, several(always), limit + 10e6)).toBeLessThan(limit + MAX_EXCUSE + 3 * LATE_TURN);
   });
 
   test("time in which we did not run does not count, but only so much of it", () => {

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Crew, threadsOf } from "../../src/run/crew.ts";
+import { FULL, RESULT } from "../../src/run/handiwork.ts";
 import type { LaneSocket } from "../../src/run/lanesocket.ts";
 import type { Aead, CipherSuite } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
@@ -201,6 +202,33 @@ test("a lane that is full says so before anything is lost, and goes on", async (
   expect(full).toBeGreaterThan(0);
 });
 
+test("what no worker has read yet, for want of room, is known of", async () => {
+  const crew = await hire(1);
+  const { here, there } = ends(crew);
+  const [a, b] = [crew.suite(aes).aead(KEY), crew.suite(aes).aead(KEY)];
+  expect([here.behind, there.behind]).toEqual([false, false]);
+  for (let i = 0; i < 20; i++) {
+    const bytes = make(a, i * 40, 40, 1400);
+    while (here.full) Bun.sleepSync(1);
+    expect(here.send(train, 0, bytes, bytes / 40, null)).toBe("sent");
+  }
+  while (here.behind) Bun.sleepSync(1);
+  expect(there.behind).toBe(true);
+  take(there, b, 0, 800);
+  expect(there.behind).toBe(false);
+});
+
+test("so is what the kernel has for one that does not run", async () => {
+  const crew = await hire(1);
+  const { here, there } = ends(crew);
+  const aead = crew.suite(aes).aead(KEY);
+  await crew.end();
+  expect(there.behind).toBe(false);
+  const bytes = make(aead, 0, 1, 100);
+  expect(here.send(train, 0, bytes, bytes, null)).toBe("sent");
+  expect([here.behind, there.behind]).toEqual([false, true]);
+});
+
 test("a small train waits its turn behind larger ones", async () => {
   const crew = await hire(1);
   const { here, there } = ends(crew);
@@ -260,6 +288,27 @@ test("what the kernel refuses is told with a later train, to whom it concerns", 
   // Small ones leave at once, and tell at once.
   const bytes = make(aead, 16, 1, 100);
   expect(there.send(train, 0, bytes, bytes, refused!)).toBe("failed");
+});
+
+test("what the kernel had no room for is told with a later train, which leaves all the same", async () => {
+  const crew = await hire(1);
+  const { here, there } = ends(crew);
+  const [a, b] = [crew.suite(aes).aead(KEY), crew.suite(aes).aead(KEY)];
+  let next = 0;
+  for (const count of [4, 1]) {
+    const send = (packets: number) => {
+      const bytes = make(a, next, packets, 100);
+      const result = here.send(train, 0, bytes, bytes / packets, null);
+      take(there, b, next, packets);
+      next += packets;
+      return result;
+    };
+    const position = here.trains.head;
+    expect(send(4)).toBe("sent");
+    while (here.trains.backlog > 0) Bun.sleepSync(1);
+    here.trains.at(position).words[RESULT] = FULL;
+    expect([send(count), send(count)]).toEqual(["full", "sent"]);
+  }
 });
 
 test("a socket that is closed is closed once no worker uses it", async () => {
