@@ -260,7 +260,7 @@ export class Outbound {
         path.blockedUntil = now + BLOCKED_FOR;
         break;
       }
-      const position = session.take(path);
+      const position = session.take(now, path);
       if (position < 0) {
         this.passed.push(path);
         // What is left is for other paths.

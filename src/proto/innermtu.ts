@@ -50,17 +50,19 @@ export class InnerMtu {
 }
 
 /**
- * True for a datagram of so much plaintext that a path is not known to carry whole, and had better not: another that carries now is known to, or
- * the first answer to whether this one does is awaited.
+ * True for a datagram of so much plaintext that a path is not known to carry whole, and had better not: the first answer to
+ * whether it does is awaited; or another that carries is known to, and may send now. While a search is on, fragments may
+ * vanish as well: then it is left to the other in any case.
  */
-export function isForLarger(plaintext: number, path: Path, paths: readonly Path[]): boolean {
+export function isForLarger(now: number, plaintext: number, path: Path, paths: readonly Path[]): boolean {
   const bytes = HEADER_BYTES + plaintext + TAG_BYTES;
-  if (bytes <= path.recovery.mtu.limit) return false;
-  if (path.recovery.mtu.awaits) return true;
+  const { mtu } = path.recovery;
+  if (bytes <= mtu.limit) return false;
+  if (mtu.awaits) return true;
   for (let i = 0; i < paths.length; i++) {
     const other = paths[i]!;
-    if (other !== path && other.carries && other.status === "up" && bytes <= other.recovery.mtu.limit)
-      return true;
+    if (other === path || !other.carries || bytes > other.recovery.mtu.limit) continue;
+    if (mtu.searches ? other.status === "up" : other.maySend(now)) return true;
   }
   return false;
 }

@@ -126,7 +126,7 @@ export class PathMtu {
   /** The path is up: what it carried before is asked for anew. */
   begin(now: number): void {
     this.active = true;
-    if (this.most === this.base) return;
+    if (this.most === this.base && this.state === "complete") return;
     // Until a probe of it is lost, what was found before is believed.
     const believed = this.known ? this.found : this.base;
     this.fallBack(now, this.found);
@@ -137,7 +137,11 @@ export class PathMtu {
   renew(now: number): void {
     this.refused = Number.POSITIVE_INFINITY;
     this.found = this.most;
-    this.known = false;
+    this.known = this.most === this.base;
+    if (this.known) {
+      this.state = "complete";
+      this.limit = this.base;
+    }
     this.hint = 0;
     this.raiseAfter = RAISE_FIRST;
     if (this.active) this.begin(now);
@@ -154,7 +158,8 @@ export class PathMtu {
   isDue(now: number, sentBytes: number): boolean {
     if (now < this.at) return false;
     const sent = sentBytes - this.sentBytes;
-    if (!this.searches && sent < RAISE_BYTES) {
+    // One that carries hardly anything whole is not used much for that.
+    if (this.state === "complete" && sent < RAISE_BYTES) {
       this.at = now + this.raiseAfter;
       return false;
     }
@@ -186,7 +191,7 @@ export class PathMtu {
     if (bytes >= this.refused) this.refused = Number.POSITIVE_INFINITY;
     const more = bytes > this.limit;
     if (more) this.limit = bytes;
-    if (this.searches ? bytes === this.candidate : more) this.advance(now);
+    if (this.active && (this.searches ? bytes === this.candidate : more)) this.advance(now);
   }
 
   /** `quiet`: the path is silent, which says nothing of sizes. */

@@ -287,16 +287,16 @@ export class Session implements Company, Planned {
   }
 
   /** The ring position of the packet to send now: lost ones first. -1 when nothing waits. */
-  take(path: Path): number {
-    const lost = this.takeLost(path, false);
+  take(now: number, path: Path): number {
+    const lost = this.takeLost(now, path, false);
     if (lost >= 0) return lost;
     const next = this.ring.peek();
-    if (next >= 0 && !isForLarger(this.ring.lengthOf(next), path, this.order)) return this.ring.claim();
+    if (next >= 0 && !isForLarger(now, this.ring.lengthOf(next), path, this.order)) return this.ring.claim();
     // Rather than stand idle, a path also takes what is better sent on another.
-    return this.takeLost(path, true);
+    return this.takeLost(now, path, true);
   }
 
-  private takeLost(path: Path, any: boolean): number {
+  private takeLost(now: number, path: Path, any: boolean): number {
     const { ring } = this;
     for (let left = this.resends.length; left > 0; left--) {
       const position = this.resends.shift();
@@ -304,7 +304,7 @@ export class Session implements Company, Planned {
       else if ((ring.noteOf(position) & NOTE_DONE) !== 0) ring.settle(position);
       else if (
         (!any && this.isForOthers(position, path)) ||
-        isForLarger(ring.lengthOf(position), path, this.order)
+        isForLarger(now, ring.lengthOf(position), path, this.order)
       )
         this.resends.push(position);
       else {

@@ -170,6 +170,47 @@ describe("the search", () => {
     expectFound(model);
   });
 
+  test("in error it is asked again though little is sent on it", () => {
+    model = new Model(1000).begin();
+    model.settle();
+    model.idle = true;
+    model.mtu = 1500;
+    model.runFor(30 * SECOND);
+    expectFound(model);
+  });
+
+  test("where the base is all that is sent, a path in error is asked again when it is back, and forgotten when it leads elsewhere", () => {
+    const small = 1220;
+    const make = () => {
+      model = new Model(1000, small).begin();
+      model.lose(small, LOST_TO_DOUBT);
+      model.settle();
+      expect(model.search.state).toBe("error");
+      model.search.stop();
+      model.mtu = 1500;
+      return model.search;
+    };
+    make();
+    model.begin();
+    model.settle();
+    expectFound(model);
+    const renewed = make();
+    renewed.renew(model.now);
+    expect([renewed.state, renewed.limit, renewed.packet]).toEqual(["complete", small, small + HEADERS]);
+  });
+
+  test("an answer that comes when the path is no longer up begins nothing", () => {
+    const { search } = model;
+    for (let i = 0; i < MAX_PROBES; i++) {
+      search.onProbeSent();
+      search.onProbeLost(RTT, MOST, false);
+    }
+    search.onProbeSent();
+    search.stop();
+    search.onProbeAcked(2 * RTT, search.candidate);
+    expect(search.at).toBe(Number.POSITIVE_INFINITY);
+  });
+
   test("a path whose base is not carried is in error: what is larger than 576 is fragmented, and it is asked again", () => {
     model = new Model(1000).begin();
     model.settle();

@@ -129,6 +129,17 @@ describe("a path of a smaller MTU", () => {
     expect(world.wires[0]!.fragmented).toBeLessThan(10);
   });
 
+  test.each([
+    ["too small for IPv6", 1290],
+    ["too small for anything", 1000],
+  ])("a fast path %s does not wait for a slow one that carries more", (_, mtu) => {
+    const fast = { line: line(20, 10), mtu, silent: true };
+    const world = join(makeWorld([fast, { line: line(2, 10) }]));
+    const stream = new Stream(world, { upwards: true, ipv6: true, cubic: true });
+    world.runFor(4 * SECOND);
+    expect(goodput(world, stream, 4 * SECOND)).toBeGreaterThan(16);
+  });
+
   test("the only path, below 1280: packets cross in fragments", () => {
     const world = join(makeWorld([narrow(1000, { silent: true })]));
     const flows = pings(world, 100, { size: 1300 });
