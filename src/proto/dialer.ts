@@ -26,7 +26,7 @@ import {
   SETTLE_AFTER,
 } from "./limits.ts";
 import { Initiator } from "./noise.ts";
-import type { InnerPrefix, Peer } from "./peer.ts";
+import { type InnerPrefix, ONLY_REMOTE, type Peer } from "./peer.ts";
 import type { Portal } from "./portal.ts";
 import type { Session } from "./session.ts";
 import { namesIn, type Offer, offerOf, SAME_SUITES } from "./suites.ts";
@@ -114,6 +114,7 @@ export class Dialer {
     this.peer = peer;
     this.attempts.length = 0;
     this.unanswered = 0;
+    this.explained = false;
     for (const way of this.ways) way.stamper = new MacStamper(this.portal.environment.crypto, peer.publicKey);
     this.hurry(now);
   }
@@ -217,8 +218,14 @@ export class Dialer {
     const own = namesIn(offerOf(environment.suites));
     environment.log(
       "warn",
-      `the remote refuses the session: it takes ${namesIn(theirs)}, this portal ${own}: ${SAME_SUITES}`,
+      `${this.whom} refuses the session: it takes ${namesIn(theirs)}, this portal ${own}: ${SAME_SUITES}`,
     );
+  }
+
+  /** In the log. */
+  private get whom(): string {
+    const { name } = this.peer;
+    return name === ONLY_REMOTE ? "the remote" : `remote ${name}`;
   }
 
   private finish(now: number, keys: Keys): void {
@@ -251,7 +258,7 @@ export class Dialer {
       this.unanswered++;
       environment.log(
         "warn",
-        "the remote portal does not answer: check that it runs, its endpoint, its firewall, and the keys",
+        `${this.whom} does not answer: check that it runs, its endpoint, its firewall, and the keys`,
       );
     }
     const initiator = new Initiator(environment.crypto, statics, this.peer.publicKey, this.peer.presharedKey);

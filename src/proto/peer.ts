@@ -10,6 +10,9 @@ export interface InnerPrefix {
   readonly length: number;
 }
 
+/** The name of a local's peer that is its only remote; others have their endpoint's. */
+export const ONLY_REMOTE = "remote";
+
 export class Peer {
   name: string;
   readonly publicKey: Uint8Array;

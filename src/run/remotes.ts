@@ -6,7 +6,7 @@
 import type { RemoteConfig } from "../config/config.ts";
 import { Choice, Standing } from "../proto/choice.ts";
 import { SECOND } from "../proto/limits.ts";
-import { Peer } from "../proto/peer.ts";
+import { ONLY_REMOTE, Peer } from "../proto/peer.ts";
 import { type Portal, sameBytes } from "../proto/portal.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import type { RemoteReport } from "../share/status.ts";
@@ -272,7 +272,7 @@ export function keyProblem(
 }
 
 function nameOf(config: RemoteConfig, several: boolean): string {
-  return several ? textOf(config) : "remote";
+  return several ? textOf(config) : ONLY_REMOTE;
 }
 
 /** In the log. */

@@ -1,7 +1,7 @@
 /** A change of the remote, and what leads to it, between real engines: sessions, paths, caps, names, configurations. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { INITIATION_BYTES, RESPONSE_BYTES } from "../../src/wire/handshake.ts";
-import { Network, SECOND, type Server } from "./remotes.ts";
+import { Network, OTHER_SUITES, SECOND, type Server } from "./remotes.ts";
 
 setDefaultTimeout(60_000);
 
@@ -189,6 +189,29 @@ describe("asking", () => {
     network.servers[0]!.dead = true;
     await network.runFor(60 * SECOND);
     expect([network.knocking.length, network.standings]).toEqual([0, ["in use", "not asked"]]);
+  });
+});
+
+describe("a remote that answers, but is of no use", () => {
+  test("is named by the handshake too, each one", async () => {
+    const network = new Network(3, PLAIN);
+    for (const server of network.servers) server.suites = OTHER_SUITES;
+    await network.runFor(3 * SECOND);
+    const [, second, third] = network.servers.map((server) => server.config());
+    network.remotes.configure(network.now, [second!, third!]);
+    await network.runFor(3 * SECOND);
+    const said = network.log.filter((line) => line.includes("refuses the session"));
+    expect(said.map((line) => line.replace(/ refuses.*/, ""))).toEqual([
+      "warn remote 192.0.2.1:51900",
+      "warn remote 192.0.2.2:51900",
+    ]);
+  });
+
+  test("one that does not answer is named where there are several", async () => {
+    const network = new Network(2, PLAIN);
+    for (const server of network.servers) server.dead = true;
+    await network.runFor(30 * SECOND);
+    expect(lines(network, "warn remote 192.0.2.1:51900 does not answer: check")).toBe(1);
   });
 });
 

@@ -15,6 +15,7 @@ import { pathOf } from "../../src/run/pathcommands.ts";
 import { PathManager, type PathSocket } from "../../src/run/pathmanager.ts";
 import { peerFor, Remotes } from "../../src/run/remotes.ts";
 import type { Endpoint } from "../../src/share/endpoint.ts";
+import type { RatedSuite, SendResult } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../../src/sys/memory.ts";
@@ -36,8 +37,22 @@ function keysOf(seed: number): StaticKeys {
 
 const LOCAL = keysOf(1);
 
+const { aes, blake2s } = chooseSuites();
+const SUITES: readonly RatedSuite[] = [{ ...aes, speed: 1 }];
+/** What a local of this network does not take. */
+export const OTHER_SUITES: readonly RatedSuite[] = [{ ...blake2s, speed: 1 }];
+
 class Socket extends FakeSocket implements PathSocket {
   closed = false;
+  /** The kernel has no room for the next one. */
+  fails = false;
+
+  override send(...args: Parameters<FakeSocket["send"]>): SendResult {
+    if (!this.fails) return super.send(...args);
+    this.fails = false;
+    return "failed";
+  }
+
   close(): void {
     this.closed = true;
   }
@@ -52,6 +67,10 @@ export class Server {
   /** It hears nobody, and nobody hears it. */
   dead = false;
   readonly log: string[] = [];
+  /** Interfaces by which nothing reaches it. */
+  readonly blocked = new Set<string>();
+  /** Another choice of its operator. */
+  suites = SUITES;
 
   constructor(network: Network, number: number) {
     this.keys = keysOf(number + 1);
@@ -60,7 +79,7 @@ export class Server {
       if (!this.dead && network.online) network.sockets.get(endpointKey(to))?.arrive(bytes, this.endpoint);
     });
     this.engine = new Engine({
-      environment: environmentOf(this.log),
+      environment: environmentOf(this.log, () => this.suites),
       statics: this.keys,
       role: "remote",
       peers: [new Peer("home", LOCAL.publicKey, new Uint8Array(32), [])],
@@ -90,6 +109,10 @@ export class Network {
   readonly sockets = new Map<string, Socket>();
   /** Those that were for asking. */
   readonly knocking: { readonly device: string; readonly socket: Socket }[] = [];
+  /** Interfaces without a route to anyone, for asking. */
+  readonly routeless = new Set<string>();
+  /** The next socket for asking cannot send at first. */
+  failing = false;
   /** What names mean. */
   readonly names = new Map<string, string>();
   private hosts = 0;
@@ -114,10 +137,13 @@ export class Network {
     });
     const log = createLog("info", (line) => this.log.push(line));
     this.caps = new Caps([], log, () => Date.UTC(2026, 0, 1) + this.now / 1000);
-    const open = (_: string, to: readonly Endpoint[]) => this.open(to[0]!, true);
+    const open = (device: string, to: readonly Endpoint[]) => this.open(device, to[0]!, true);
     this.paths = new PathManager(this.engine, "portal0", open, this.caps, log);
-    const knock = (device: string, to: readonly Endpoint[]): PathSocket => {
-      const socket = this.open(to[0]!, false);
+    const knock = (device: string, to: readonly Endpoint[]): PathSocket | null => {
+      if (this.routeless.has(device)) return null;
+      const socket = this.open(device, to[0]!, false);
+      socket.fails = this.failing;
+      this.failing = false;
       this.knocking.push({ device, socket });
       return socket;
     };
@@ -144,11 +170,11 @@ export class Network {
     this.remotes.begin();
   }
 
-  private open(to: Endpoint, offloads: boolean): Socket {
+  private open(device: string, to: Endpoint, offloads: boolean): Socket {
     const from = endpointOf(Uint8Array.of(198, 51, 100, 1), ++this.hosts);
     const socket = new Socket(copyOf(to), offloads, (bytes, destination) => {
       const server = this.servers.find(({ endpoint, dead }) => !dead && endpoint.samePeer(destination));
-      if (this.online) server?.socket.arrive(bytes, from);
+      if (this.online && server?.blocked.has(device) === false) server.socket.arrive(bytes, from);
     });
     this.sockets.set(endpointKey(from), socket);
     return socket;
@@ -202,14 +228,16 @@ export class Network {
   }
 }
 
-function environmentOf(log: string[]): Environment {
+function environmentOf(log: string[], suites: () => typeof SUITES = () => SUITES): Environment {
   return {
     makeBlock: nativeBlock,
     makeSharedBlock: (length) => sharedBlock(new SharedArrayBuffer(length)),
     releaseBlock,
     copy: nativeCopy,
     crypto,
-    suites: [{ ...chooseSuites().aes, speed: 1 }],
+    get suites() {
+      return suites();
+    },
     mtu: 1420,
     log: (level, message) => log.push(`${level} ${message}`),
   };

@@ -370,7 +370,7 @@ describe("strangers", () => {
     expect(dropped(world, counting, reason)).toBeGreaterThan(2);
     for (const each of world.nodes) expect(each.engine.portal.sessions.length).toBe(0);
     for (const probe of probes) expect(probe.received).toBe(0);
-    expect(world.log.join("\n")).toContain("the remote portal does not answer");
+    expect(world.log.join("\n")).toContain("the remote does not answer: check");
   });
 
   test("replayed datagrams are counted and nothing comes of them", () => {
