@@ -3,7 +3,7 @@
  * (proto/knock.ts), over sockets of its own that live for some seconds. They are looked at once a tick, as nobody is in
  * a hurry. What leaves and comes is charged to the data cap of the path whose interface it was.
  */
-import { Knock, type Knocker, type KnownRemote } from "../proto/knock.ts";
+import { Knock, type Knocker, type KnownRemote, type Reply } from "../proto/knock.ts";
 import { SECOND } from "../proto/limits.ts";
 import type { Block } from "../share/block.ts";
 import type { Endpoint } from "../share/endpoint.ts";
@@ -20,18 +20,21 @@ const MESSAGES = 8;
 /** A socket bound to an interface and connected to the first of these that it has a route to; null when it has none. */
 export type OpenKnock = (device: string, remotes: readonly Endpoint[]) => PathSocket | null;
 
+/** What came of a question: of answers by several paths the one that is of use. */
+export type Outcome = Exclude<Reply, "cookie" | "foreign"> | "silent";
+
 /** Of a path, or of an interface without one. */
 export type Asker = Pick<LocalPath, "name" | "cap">;
 
 export interface Question {
   readonly remote: KnownRemote;
   readonly endpoints: readonly Endpoint[];
-  /** By which it is asked: so many of them with each try, then the next. */
+  /** By which it is asked: by so many that can send with each try, and then by the next. */
   readonly paths: readonly Asker[];
   readonly spread: number;
   readonly tries: number;
   /** Called once. */
-  readonly done: (now: number, answers: boolean) => void;
+  readonly done: (now: number, outcome: Outcome) => void;
 }
 
 interface Way {
@@ -48,6 +51,7 @@ interface Asked {
   tries: number;
   next: number;
   triedAt: number;
+  outcome: Outcome;
 }
 
 export class Knocks {
@@ -64,19 +68,20 @@ export class Knocks {
   }
 
   begin(now: number, question: Question): void {
-    const asked: Asked = { question, ways: [], tries: question.tries, next: 0, triedAt: now };
+    const { tries } = question;
+    const asked: Asked = { question, ways: [], tries, next: 0, triedAt: now, outcome: "silent" };
     this.asked.add(asked);
-    if (!this.try(now, asked)) this.end(now, asked, false);
+    if (!this.try(now, asked) && asked.tries === 0) this.end(now, asked);
   }
 
   /** Every second or so. */
   onTick(now: number): void {
     for (const asked of this.asked) {
       // All of them: each charges what it has received.
-      const heard = asked.ways.filter((way) => this.hear(now, way));
-      if (heard.length > 0) this.end(now, asked, true);
+      for (const way of asked.ways) this.hear(now, asked, way);
+      if (asked.outcome === "answered") this.end(now, asked);
       else if (asked.tries > 0 && now >= asked.triedAt + TRY_AGAIN) this.try(now, asked);
-      else if (now >= asked.triedAt + LONGEST_WAIT) this.end(now, asked, false);
+      else if (now >= asked.triedAt + LONGEST_WAIT) this.end(now, asked);
     }
   }
 
@@ -85,18 +90,18 @@ export class Knocks {
     this.asked.clear();
   }
 
-  /** False: nothing could be sent. */
+  /** False: no path could send. */
   private try(now: number, asked: Asked): boolean {
     const { paths, spread } = asked.question;
     asked.tries--;
     asked.triedAt = now;
-    let sent = false;
-    for (let i = 0; i < Math.min(spread, paths.length); i++) {
+    let sent = 0;
+    for (let i = 0; i < paths.length && sent < spread; i++) {
       const path = paths[asked.next++ % paths.length]!;
       const way = asked.ways.find((each) => each.path === path) ?? this.openWay(asked, path);
-      if (way !== null && this.send(now, way)) sent = true;
+      if (way !== null && this.send(now, way)) sent++;
     }
-    return sent;
+    return sent > 0;
   }
 
   private openWay({ question, ways }: Asked, path: Asker): Way | null {
@@ -116,26 +121,23 @@ export class Knocks {
     return result === "sent";
   }
 
-  /** True when the remote has answered by it. */
-  private hear(now: number, way: Way): boolean {
+  private hear(now: number, asked: Asked, way: Way): void {
     const { socket, knock } = way;
-    let answered = false;
     for (let i = 0; i < MESSAGES; i++) {
       const length = socket.receive(this.buffer);
       if (length === 0) break;
       const reply = knock.onMessage(now, this.buffer.bytes.slice(0, length), socket.source);
-      if (reply === "answered") answered = true;
       // At most one for each cookie that answers a message of ours.
-      else if (reply === "cookie") this.send(now, way);
+      if (reply === "cookie") this.send(now, way);
+      else if (reply !== "foreign" && asked.outcome !== "answered") asked.outcome = reply;
     }
     charge(way);
-    return answered;
   }
 
-  private end(now: number, asked: Asked, answers: boolean): void {
+  private end(now: number, asked: Asked): void {
     this.asked.delete(asked);
     for (const { socket } of asked.ways) socket.close();
-    asked.question.done(now, answers);
+    asked.question.done(now, asked.outcome);
   }
 }
 

@@ -8,12 +8,13 @@ import { Choice, Standing } from "../proto/choice.ts";
 import { SECOND } from "../proto/limits.ts";
 import { ONLY_REMOTE, Peer } from "../proto/peer.ts";
 import { type Portal, sameBytes } from "../proto/portal.ts";
+import { SAME_SUITES } from "../proto/suites.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import type { RemoteReport } from "../share/status.ts";
 import { formatEndpoint } from "../wire/address.ts";
 import { INITIATION_BYTES } from "../wire/handshake.ts";
 import type { Engine, LocalPath } from "./engine.ts";
-import type { Knocks } from "./knocks.ts";
+import type { Knocks, Outcome } from "./knocks.ts";
 import type { Log } from "./log.ts";
 import type { PathManager, PathSocket } from "./pathmanager.ts";
 import { type Resolve, Resolver } from "./resolver.ts";
@@ -23,12 +24,23 @@ const SPREAD_URGENT = 4;
 /** One that has answered before is silent only after so many tries, since a message may be lost. */
 const TRIES_STEADY = 3;
 
+/** What a remote answers that is of no use, for status. */
+const MISFITS: { readonly [outcome in Outcome]?: RemoteReport["status"] } = {
+  refused: "other cipher",
+  unreadable: "other pre-shared key",
+};
+
 interface Remote {
   config: RemoteConfig;
   readonly peer: Peer;
   readonly standing: Standing;
   readonly resolver: Resolver;
   endpoints: readonly Endpoint[];
+  /** What came of asking it last, and which of its misfits the log has told. */
+  outcome: Outcome;
+  told: Outcome | null;
+  /** Of equally good paths it is asked by the next one after it has not answered. */
+  turns: number;
 }
 
 /** What of an engine has to do with remotes. */
@@ -127,7 +139,7 @@ export class Remotes {
   }
 
   report(now: number): RemoteReport[] {
-    return this.list.map(({ config, standing }): RemoteReport => {
+    return this.list.map(({ config, standing, outcome }): RemoteReport => {
       const { answers, since, askedAt, rest } = standing;
       const common = { endpoint: textOf(config), returnSeconds: seconds(rest) };
       if (standing === this.choice.used) {
@@ -135,7 +147,7 @@ export class Remotes {
         return { ...common, status: "in use", sinceSeconds, askedSeconds: null };
       }
       if (answers === null) return { ...common, status: "not asked", sinceSeconds: null, askedSeconds: null };
-      const status = answers ? "answers" : "silent";
+      const status = answers ? "answers" : (MISFITS[outcome] ?? "silent");
       return { ...common, status, sinceSeconds: seconds(now - since), askedSeconds: seconds(now - askedAt) };
     });
   }
@@ -157,36 +169,60 @@ export class Remotes {
       standing: new Standing(config.returnSeconds * SECOND),
       resolver: new Resolver(config.host, config.port, log, found, resolve, labelOf(config, several)),
       endpoints: [],
+      outcome: "silent",
+      told: null,
+      turns: 0,
     };
     return remote;
   }
 
   private ask(now: number, remote: Remote): void {
-    const { choice } = this;
     const { standing } = remote;
     remote.resolver.onTick(now, standing.answers === true);
     const { endpoints } = remote;
-    const paths = this.unknown ? this.around.paths.waiting : this.ways();
+    const paths = this.unknown ? this.around.paths.waiting : this.ways(remote.turns);
     // Where all paths have data caps, none of them can ask before it has a remote: an address is better than none.
     if (this.unknown && paths.length === 0 && endpoints.length > 0) {
-      choice.onAnswer(now, standing);
+      this.onOutcome(now, remote, "answered");
       return;
     }
     if (endpoints.length === 0 || paths.length === 0) {
-      choice.onSilence(now, standing);
+      this.onOutcome(now, remote, "silent");
       return;
     }
     const tries = standing.answers === true ? TRIES_STEADY : 1;
-    const spread = choice.urgent ? SPREAD_URGENT : 1;
-    const done = (at: number, answers: boolean): void => {
-      if (answers) choice.onAnswer(at, standing);
-      else choice.onSilence(at, standing);
-    };
+    const spread = this.choice.urgent ? SPREAD_URGENT : 1;
+    const done = (at: number, outcome: Outcome): void => this.onOutcome(at, remote, outcome);
     this.around.knocks.begin(now, { remote: remote.peer, endpoints, paths, spread, tries, done });
   }
 
-  /** The paths by which a remote may be asked, the best first: one that is up, that has no data cap, and of a low metric. */
-  private ways(): LocalPath[] {
+  /** Tells of a remote that answers and is of no use: once, until it is of use. */
+  private onOutcome(now: number, remote: Remote, outcome: Outcome): void {
+    const { choice } = this;
+    const { standing, config, told } = remote;
+    remote.outcome = outcome;
+    if (outcome === "answered") {
+      remote.told = null;
+      choice.onAnswer(now, standing);
+      return;
+    }
+    remote.turns++;
+    choice.onSilence(now, standing);
+    if (outcome === "silent" || outcome === told) return;
+    remote.told = outcome;
+    const name = textOf(config);
+    this.around.log.warn(
+      outcome === "refused"
+        ? `remote ${name} refuses this portal's cipher: ${SAME_SUITES}`
+        : `remote ${name} has another pre-shared key: set the same preshared_key on both sides`,
+    );
+  }
+
+  /**
+   * The paths by which a remote may be asked, the best first: one that is up, that has no data cap, and of a low metric. Of
+   * those that are equally good another one is the first at each of the `turns`: the remote may be in reach of one only.
+   */
+  private ways(turns: number): LocalPath[] {
     const { engine, paths } = this.around;
     const cost = (path: LocalPath): number[] => [
       engine.pathOf(path)?.status === "up" ? 0 : 1,
@@ -196,10 +232,14 @@ export class Remotes {
     const able = paths.paths.filter(
       (path) => mayCarry(path) && path.cap?.affords(INITIATION_BYTES) !== false,
     );
-    return able.toSorted((a, b) => {
+    const order = (a: LocalPath, b: LocalPath): number => {
       const [x, y] = [cost(a), cost(b)];
       return x[0]! - y[0]! || x[1]! - y[1]! || x[2]! - y[2]!;
-    });
+    };
+    const sorted = able.toSorted(order);
+    const best = sorted.filter((path) => order(path, sorted[0]!) === 0);
+    const first = best.length === 0 ? 0 : turns % best.length;
+    return [...best.slice(first), ...best.slice(0, first), ...sorted.slice(best.length)];
   }
 
   private turn(now: number, to: Remote, why: "silent" | "steady"): void {
@@ -220,6 +260,8 @@ export class Remotes {
 
   private lead(now: number, to: Remote, reason: string): void {
     const { engine, paths } = this.around;
+    // What it answered before it was used is no longer so.
+    this.used.outcome = "silent";
     this.used = to;
     engine.changeRemote(now, to.peer, reason);
     paths.setRemotes(now, to.endpoints, "another remote is used");
@@ -239,6 +281,7 @@ export class Remotes {
     if (!sameBytes(before.presharedKey, config.presharedKey)) {
       applied.push(`${whose}preshared_key, with the next handshake`);
       remote.peer.presharedKey = config.presharedKey;
+      remote.told = null;
     }
     if (before.returnSeconds !== config.returnSeconds) {
       applied.push(`${whose}return_seconds ${before.returnSeconds} -> ${config.returnSeconds}`);

@@ -86,7 +86,7 @@ export interface RemoteReport {
   /** As the configuration has it. */
   endpoint: string;
   /** Of one that is not in use: what came of asking it last, if it was ever asked. */
-  status: "in use" | "answers" | "silent" | "not asked";
+  status: "in use" | "answers" | "other cipher" | "other pre-shared key" | "silent" | "not asked";
   /** For how long; null of one that was never asked. */
   sinceSeconds: number | null;
   /** How long ago it was asked; null of the one in use too. */

@@ -192,7 +192,71 @@ describe("asking", () => {
   });
 });
 
+describe("a first that is back", () => {
+  /** The second is used, and the first is dead. */
+  async function replaced(paths = PLAIN): Promise<[network: Network, first: Server]> {
+    const network = await joined(2, paths);
+    const first = network.servers[0]!;
+    first.dead = true;
+    await network.until(() => network.used === 1, CHANGE);
+    return [network, first];
+  }
+
+  test.each([
+    ["another path's network lets through only", (_: Network, first: Server) => first.blocked.add("eth0")],
+    ["only another path has a route to", (network: Network) => network.routeless.add("eth0")],
+  ])("that %s is returned to, and asked by the path that it answers by", async (_, spoil) => {
+    const [network, first] = await replaced();
+    spoil(network, first);
+    first.dead = false;
+    await network.until(() => network.standings[0] === "answers", 150);
+    network.knocking.length = 0;
+    await network.until(() => network.used === 0, 30);
+    expect(new Set(network.knocking.map(({ device }) => device))).toEqual(new Set(["eth1"]));
+  });
+
+  test("is timed on while a message cannot be sent", async () => {
+    const [network, first] = await replaced([{}]);
+    first.dead = false;
+    await network.until(() => network.standings[0] === "answers", 70);
+    network.failing = true;
+    const waited = await network.until(() => network.used === 0 || network.standings[0] === "silent", 40);
+    expect([network.used, network.failing]).toEqual([0, false]);
+    expect(waited).toBeLessThan(30);
+  });
+});
+
 describe("a remote that answers, but is of no use", () => {
+  test("for its cipher: status says so, and the log once, until it is silent, or of use", async () => {
+    const network = await joined();
+    const first = network.servers[0]!;
+    first.dead = true;
+    await network.until(() => network.standings.join() === "silent,in use", CHANGE);
+    const { suites } = first;
+    first.suites = OTHER_SUITES;
+    first.dead = false;
+    await network.until(() => network.standings[0] === "other cipher", 70);
+    await network.runFor(150 * SECOND);
+    const said = `warn remote 192.0.2.1:51900 refuses this portal's cipher: set the same "cipher" and "privacy" on both sides`;
+    expect(network.log.filter((line) => line.includes("cipher"))).toEqual([expect.stringContaining(said)]);
+    first.dead = true;
+    await network.until(() => network.standings[0] === "silent", 70);
+    first.dead = false;
+    first.suites = suites;
+    await network.until(() => network.used === 0, 150);
+  });
+
+  test("for its pre-shared key", async () => {
+    const network = new Network(2, PLAIN, ([first, second]) => [
+      first!.config({ presharedKey: new Uint8Array(32).fill(9) }),
+      second!.config(),
+    ]);
+    await network.until(() => network.used === 1, CHANGE);
+    await network.until(() => network.standings[0] === "other pre-shared key", 10);
+    await network.runFor(150 * SECOND);
+    expect(lines(network, "remote 192.0.2.1:51900 has another pre-shared key")).toBe(1);
+  });
+
   test("is named by the handshake too, each one", async () => {
     const network = new Network(3, PLAIN);
     for (const server of network.servers) server.suites = OTHER_SUITES;
