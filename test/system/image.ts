@@ -35,7 +35,7 @@ export interface Image {
 }
 
 /** Changes with what is below, so that what was made before is made anew. */
-const EDITION = 1;
+const EDITION = 2;
 
 const CACHE = join(import.meta.dir, "../../node_modules/.cache/arm64-system");
 
@@ -50,7 +50,7 @@ const MODULES = [
   // Which libcrc32c, and with it nf_tables, takes from the kernel's crypto without naming it.
   "crc32c_generic",
   ...["virtio_net", "virtio_rng", "tun"],
-  ...["nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_fib_inet"],
+  ...["nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_inet"],
 ];
 
 const LIBRARIES = "usr/lib/aarch64-linux-gnu";

@@ -31,6 +31,15 @@ const CARRIED = MEGABYTE / 2;
 /** Transfers, until each path has carried its part; mostly the first is enough. */
 const ROUNDS = 5;
 
+/** The cipher suites that a processor with libcrypto has. */
+const SUITES = ["aes-256-gcm", "chacha20-poly1305"];
+
+/** Of the TUN where nobody sets it; and with the headers of a datagram over IPv4, which every cable and line here carries. */
+const TUNNEL_MTU = 1420;
+const PATH_MTU = TUNNEL_MTU + 60;
+
+const LIBERAL = "netfilter/nf_conntrack_tcp_be_liberal";
+
 /** Drops that would tell of bytes computed wrongly. */
 const DAMAGE: readonly Drop[] = ["malformed", "unknownType", "notAuthentic", "badInner", "tunRefused"];
 
@@ -49,6 +58,7 @@ async function live(lab: Lab, kernel: Kernel): Promise<void> {
   await router.start();
   await expectOffloads(router);
   await expectOnline(lab, router);
+  await expectWholeDatagrams(lab, router);
   await carriesThroughPulledCable(lab, router);
 
   // Killed, it lets nothing past the tunnel; started again, it undoes what it had done, and does it again.
@@ -74,24 +84,54 @@ async function expectKernel({ machine }: Router, kernel: Kernel): Promise<void> 
 async function expectExamined(router: Router): Promise<void> {
   const check = await router.run("check");
   expect([check.code, check.stderr]).toEqual([0, ""]);
-  for (const command of ["ip tuntap add portal0", "nft 'table inet portal", "net.ipv4.ip_forward=1"]) {
-    expect(check.stdout).toContain(command);
-  }
+  const commands = [
+    "ip tuntap add portal0",
+    "nft 'table inet portal",
+    `snat ip to ${ADDRESSES.tunnelLocal[4]}`,
+    "net.ipv4.ip_forward=1",
+    `net.${LIBERAL.replace("/", ".")}=1`,
+  ];
+  for (const command of commands) expect(check.stdout).toContain(command);
   const { code, stdout, stderr } = await router.run("doctor --json");
   expect([code, stderr]).toEqual([0, ""]);
   const { findings, facts } = JSON.parse(stdout) as { findings: Finding[]; facts: Facts };
   console.log(renderFindings(findings));
   const wrong = findings.filter(({ level, subject }) => level !== "ok" && subject !== "speed");
   expect(wrong).toEqual([]);
-  expect(facts.speed).toMatchObject({ library: "libcrypto", correct: true });
-  expect(facts.paths.map(({ exchange }) => exchange?.outcome)).toEqual(["answered", "answered"]);
+  expect(facts.speed.missing).toBe(null);
+  const found = facts.speed.suites.map(({ name, library, correct }) => ({ name, library, correct }));
+  expect(found).toEqual(SUITES.map((name) => ({ name, library: "libcrypto", correct: true })));
+  for (const { exchange } of facts.paths) {
+    if (exchange?.outcome !== "answered") throw new Error(`the remote: ${exchange?.outcome}`);
+    expect(SUITES).toContain(exchange.suite);
+    expect(exchange.remoteSpeeds.map(({ name }) => name)).toEqual(SUITES);
+  }
+  expect(facts.paths).toHaveLength(paths.length);
 }
 
-/** The kernel gives all that portal asks it for. */
+/** The kernel gives all that portal asks it for, and both ends have a session of one of the suites. */
 async function expectOffloads(router: Router): Promise<void> {
-  const { offloads, cipher } = await router.status();
+  const { offloads, cipher, sessions } = await router.status();
   expect(offloads).toEqual({ tun: true, udpSegmentation: true, udpReceive: true });
-  expect(cipher).toBe("aes-256-gcm");
+  expect(cipher).toBe(SUITES.join(" or "));
+  expect(SUITES).toContain(sessions[0]!.suite!);
+  expect((await router.remoteSession())!.suite).toBe(sessions[0]!.suite);
+  expect(await router.machine.must(`cat /proc/sys/net/${LIBERAL}`)).toBe("1\n");
+}
+
+/** Either end has found out, by datagrams of its own, that its paths carry the largest packets of the TUN whole. */
+async function expectWholeDatagrams(lab: Lab, router: Router): Promise<void> {
+  const local = async (): Promise<SessionReport> => (await router.status()).sessions[0]!;
+  const remote = async (): Promise<SessionReport> => (await router.remoteSession())!;
+  for (const [side, session] of Object.entries({ local, remote })) {
+    const known = async () => (await session()).paths.map(({ mtu, mtuSearch }) => ({ mtu, mtuSearch }));
+    await lab.waitFor(`the ${side} to know the MTU of its paths`, SLOWLY, async () =>
+      (await known()).every(({ mtuSearch }) => mtuSearch === "complete"),
+    );
+    expect(await known()).toEqual(paths.map(() => ({ mtu: PATH_MTU, mtuSearch: "complete" })));
+    expect((await session()).mtu).toBe(TUNNEL_MTU);
+  }
+  expect((await router.status()).mtu).toBe(TUNNEL_MTU);
 }
 
 /** The machine itself and the client behind it reach the server, over both paths and in both directions. */
@@ -159,6 +199,6 @@ async function changeable({ machine }: Router): Promise<string[]> {
   const look = `
     for family in -4 -6; do ip $family rule; ip $family route show table all; done
     ip addr | grep inet; nft list ruleset
-    cd /proc/sys/net; grep -r . ipv4/ip_forward ipv4/conf ipv6/conf 2>/dev/null | sort`;
+    cd /proc/sys/net; grep -r . ${LIBERAL} ipv4/ip_forward ipv4/conf ipv6/conf 2>/dev/null | sort`;
   return (await machine.must(look, SLOWLY)).split("\n");
 }
