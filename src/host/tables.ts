@@ -46,17 +46,16 @@ export function removeTables(change: FirewallChange, journal: string): void {
 
 /** What `iptables` or `ip6tables` says. */
 export function askIptables(program: string, words: readonly string[], journal: string): Outcome {
-  const outcome = runProgram(program, words, "", lockOf(journal));
-  return isLocked(outcome) ? runProgram(program, words, "", lockOf(journal)) : outcome;
+  return invoke({ program, words }, journal);
 }
 
 function run(steps: Steps, journal: string): void {
-  for (let step = steps.next(); !step.done; ) {
-    const { program, words, input } = step.value;
-    let outcome = runProgram(program, words, input, lockOf(journal));
-    if (isLocked(outcome)) outcome = runProgram(program, words, input, lockOf(journal));
-    step = steps.next(outcome);
-  }
+  for (let step = steps.next(); !step.done; ) step = steps.next(invoke(step.value, journal));
+}
+
+function invoke({ program, words, input }: Invocation, journal: string): Outcome {
+  const outcome = runProgram(program, words, input, lockOf(journal));
+  return isLocked(outcome) ? runProgram(program, words, input, lockOf(journal)) : outcome;
 }
 
 // --- The lock of iptables ---
