@@ -23,6 +23,7 @@ import type { UdpSocket } from "../sys/udp.ts";
 import { FAILED, StartFailure } from "./failure.ts";
 import { Desk } from "./laneaead.ts";
 import { LaneSocket } from "./lanesocket.ts";
+import type { Opened } from "./opened.ts";
 import { ENDING, FLAGS_BYTES, MAIL, type Order, type Setup, type Word } from "./worker.ts";
 
 /** With "auto": a third thread and a fourth are of use with several paths; beyond that the portal's own is the limit. */
@@ -37,7 +38,7 @@ export function threadsOf(asked: number | "auto", processors = availableParallel
 }
 
 /** The workers of a portal of so many threads; null for none. */
-export async function openCrew(threads: number, opened: { close(): void }[]): Promise<Crew | null> {
+export async function openCrew(threads: number, opened: Opened): Promise<Crew | null> {
   if (threads === 1) return null;
   const crew = await Crew.start(threads - 1);
   opened.push(crew);

@@ -5,6 +5,7 @@ import { Host, recoverHost } from "../host/host.ts";
 import type { Engine } from "./engine.ts";
 import { FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
+import type { Opened } from "./opened.ts";
 
 /** Undoes what a portal that was killed has left. */
 export function recover(config: Config, log: Log): void {
@@ -12,7 +13,7 @@ export function recover(config: Config, log: Log): void {
 }
 
 /** Makes the changes; they are undone with what else is `opened`. A local's paths are told of as they come (`setPaths`). */
-export function changeHost(config: Config, log: Log, opened: { close(): void | Promise<void> }[]): Host {
+export function changeHost(config: Config, log: Log, opened: Opened): Host {
   const host = failing(() => new Host(config, [], log));
   opened.push({ close: () => host.end() });
   return host;

@@ -14,6 +14,7 @@ import type { PortalSocket } from "./lanesocket.ts";
 import type { Log } from "./log.ts";
 import type { Sockets } from "./loop.ts";
 import { openKnock, openPathSocket, warnOfOffloads, watchInterfaces } from "./open.ts";
+import type { Opened } from "./opened.ts";
 import { PathManager } from "./pathmanager.ts";
 import { Remotes } from "./remotes.ts";
 
@@ -37,7 +38,7 @@ export class Local implements Sockets {
     crew: Crew | null,
     log: Log,
     clock: () => number,
-    opened: { close(): void }[],
+    opened: Opened,
   ) {
     this.clock = clock;
     let warned = false;

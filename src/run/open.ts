@@ -21,8 +21,7 @@ import type { Crew } from "./crew.ts";
 import { BUSY, FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 import type { PortalSocket } from "./lanesocket.ts";
 import type { Log } from "./log.ts";
-
-type Opened = { close(): void }[];
+import type { Opened } from "./opened.ts";
 
 /** Packets (or 64 KB segments) the kernel keeps for us while all paths are full. */
 const TUN_QUEUE = 500;

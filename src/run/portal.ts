@@ -24,6 +24,7 @@ import { Local } from "./local.ts";
 import type { AdjustableLog, Log } from "./log.ts";
 import { micros, runLoop, type Sockets } from "./loop.ts";
 import { canSegment, NO_SEGMENTATION, openListeners, openTun } from "./open.ts";
+import { closeAll, type Opened } from "./opened.ts";
 import { commandsOf } from "./pathcommands.ts";
 import { type LoadConfig, peerOf, Reloader } from "./reload.ts";
 import { keyProblem, peerFor } from "./remotes.ts";
@@ -31,9 +32,6 @@ import { base64, Reporter } from "./report.ts";
 import { suitesOf } from "./suites.ts";
 import { openManager, Supervision } from "./supervision.ts";
 import { TunMtu } from "./tunmtu.ts";
-
-/** What is to be closed at the end, the last first. */
-type Opened = { close(): void | Promise<void> }[];
 
 /** Runs until SIGTERM or SIGINT; `load` reads the configuration again. The process's exit code: 0, or why it could not start. */
 export async function runPortal(config: Config, log: AdjustableLog, load: LoadConfig): Promise<number> {
@@ -45,7 +43,7 @@ export async function runPortal(config: Config, log: AdjustableLog, load: LoadCo
     log.error(error.message);
     return error.exitCode;
   } finally {
-    for (const thing of opened.reverse()) await thing.close();
+    await closeAll(opened);
   }
 }
 
