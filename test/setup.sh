@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a command in package.json needs: the npm packages of the lock file, and the tools named as arguments.
 #
-#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [dnsmasq] [busybox] [curl] [libcrypto] [qemu] [arm64-libc]
+#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [dnsmasq] [busybox] [curl] [libcrypto] [libgcrypt] [qemu] [arm64-libc]
 #                     [qemu-system] [xz] [debian-keys]
 #
 # Silent when everything is there. Changes nothing but node_modules and, as root on a Debian-like system, the set of
@@ -20,7 +20,9 @@ fail() {
 # Is the tool there? Asked of the file system, not of dpkg: it may have come another way.
 have() {
   case $1 in
-    libcrypto) set -- /lib/*/libcrypto.so.3 /usr/lib/*/libcrypto.so.3 /usr/lib*/libcrypto.so.3
+    libcrypto | libgcrypt)
+      case $1 in libcrypto) file=libcrypto.so.3 ;; *) file=libgcrypt.so.20 ;; esac
+      set -- /lib/*/$file /usr/lib/*/$file /usr/lib*/$file
       for file; do if [ -e "$file" ]; then return 0; fi; done
       return 1 ;;
     # An arm64 machine runs its own programs.
@@ -45,6 +47,7 @@ package_of() {
     busybox) echo busybox ;;
     curl) echo curl ;;
     libcrypto) echo libssl3 ;;
+    libgcrypt) echo libgcrypt20 ;;
     qemu) echo qemu-user-static ;;
     arm64-libc) echo libc6-arm64-cross ;;
     qemu-system) echo qemu-system-arm ;;

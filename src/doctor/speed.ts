@@ -4,13 +4,13 @@ import { Endpoint } from "../share/endpoint.ts";
 import type { CipherSuite } from "../share/io.ts";
 import { Ring } from "../share/ring.ts";
 import { Store } from "../share/store.ts";
-import { aesGcmNode, blake2sNoble } from "../sys/aead.ts";
+import { aesGcmLibgcrypt, aesGcmNode, blake2sNoble } from "../sys/aead.ts";
 import { SysError } from "../sys/errno.ts";
 import { libc } from "../sys/libc.ts";
 import { at, nativeBlock, nativeCopy } from "../sys/memory.ts";
 import { endpointOf, UdpSocket } from "../sys/udp.ts";
 import { DATA_HEADER_BYTES, HEADER_BYTES, TAG_BYTES } from "../wire/datagram.ts";
-import type { SpeedFacts, SuiteFacts } from "./judge/facts.ts";
+import type { Library, SpeedFacts, SuiteFacts } from "./judge/facts.ts";
 
 /** Microseconds of measuring: all suites, the ring, the kernel's sockets with batches and without. */
 const CIPHER_TIME = 500_000;
@@ -37,13 +37,18 @@ export function measureSpeed(
     missing,
     suites: suites.map((suite) => ({
       name: suite.name,
-      library: suite === aesGcmNode || suite === blake2sNoble ? "fallback" : "libcrypto",
+      library: libraryOf(suite),
       ...measureCipher(suite, body, CIPHER_TIME / suites.length),
     })),
     ringMicros: measureRing(body),
     kernelMicros: measureKernel(datagram, tunnel.offloads, KERNEL_TIME),
     kernelSingleMicros: tunnel.offloads ? measureKernel(datagram, false, KERNEL_SINGLE_TIME) : null,
   };
+}
+
+function libraryOf(suite: CipherSuite): Library {
+  if (suite === aesGcmNode || suite === blake2sNoble) return "fallback";
+  return suite === aesGcmLibgcrypt ? "libgcrypt" : "libcrypto";
 }
 
 function measureCipher(

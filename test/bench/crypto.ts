@@ -6,6 +6,7 @@ import type { Block } from "../../src/share/block.ts";
 import type { CipherSuite } from "../../src/share/io.ts";
 import {
   aesGcmLibcrypto,
+  aesGcmLibgcrypt,
   aesGcmNode,
   blake2sLibcrypto,
   blake2sNoble,
@@ -43,6 +44,7 @@ export async function crypto(options: Options, say: Say): Promise<BenchResult> {
   const subjects: Subject[] = [
     { name: "copy", title: "copy only", measure: copyOnly },
     ...subject("aes-256-gcm libcrypto", aesGcmLibcrypto),
+    ...subject("aes-256-gcm libgcrypt", aesGcmLibgcrypt),
     ...subject("aes-256-gcm node:crypto", aesGcmNode),
     ...subject("chacha20-poly1305 libcrypto", chachaLibcrypto),
     ...subject("blake2s libcrypto", blake2sLibcrypto),

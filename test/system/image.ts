@@ -1,6 +1,6 @@
 /**
  * What the emulated machine boots: Debian's kernel for arm64, and a first root file system with busybox, the C library,
- * libcrypto, nft and the kernel modules that are needed, made of Debian's packages. Made once, and kept.
+ * libcrypto, libgcrypt, nft and the kernel modules that are needed, made of Debian's packages. Made once, and kept.
  *
  * Portal is not in it: it comes as an archive of its own behind this one.
  */
@@ -35,13 +35,13 @@ export interface Image {
 }
 
 /** Changes with what is below, so that what was made before is made anew. */
-const EDITION = 2;
+const EDITION = 3;
 
 const CACHE = join(import.meta.dir, "../../node_modules/.cache/arm64-system");
 
-/** For portal: the C library, and libcrypto with what it needs. For NAT: nft with what it needs. */
+/** For portal: the C library, libcrypto and libgcrypt with what they need. For NAT: nft with what it needs. */
 const PACKAGES = [
-  ...["busybox-static", "libc6", "libssl3t64", "zlib1g", "libzstd1"],
+  ...["busybox-static", "libc6", "libssl3t64", "zlib1g", "libzstd1", "libgcrypt20", "libgpg-error0"],
   ...["nftables", "libnftables1", "libnftnl11", "libmnl0", "libxtables12", "libgmp10", "libjansson4"],
   ...["libedit2", "libtinfo6", "libbsd0", "libmd0"],
 ];

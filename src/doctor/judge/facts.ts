@@ -23,10 +23,12 @@ export interface RightsFacts {
   readonly unprivilegedPort: number;
 }
 
+export type Library = "libcrypto" | "libgcrypt" | "fallback";
+
 export interface SuiteFacts {
   readonly name: string;
-  /** libcrypto; or what stands in for it. */
-  readonly library: "libcrypto" | "fallback";
+  /** What does it; `fallback` stands in for a library that is missing. */
+  readonly library: Library;
   /** It opens what it sealed. */
   readonly correct: boolean;
   /** Microseconds of one thread per datagram of a full packet. */

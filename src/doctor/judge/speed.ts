@@ -1,5 +1,5 @@
 /** Judges what this machine's processor does: each cipher suite, which of them is used and why, and how fast portal gets. */
-import type { Facts, SuiteFacts } from "./facts.ts";
+import type { Facts, Library, SuiteFacts } from "./facts.ts";
 import { type Finding, fault, ok, warning } from "./finding.ts";
 
 /** Less on a processor of this kind than one fast line brings. */
@@ -17,7 +17,7 @@ export function judgeSpeed(facts: Facts): Finding[] {
       fault(
         "cipher",
         `${name} by ${nameOf(library)} does not open what it sealed`,
-        "reinstall OpenSSL (libssl3)",
+        library === "libgcrypt" ? "reinstall libgcrypt (libgcrypt20)" : "reinstall OpenSSL (libssl3)",
       ),
     );
   }
@@ -30,7 +30,7 @@ function judgeCipher(facts: Facts): Finding {
     (suite) => `${suite.name} by ${nameOf(suite.library)} ${mbit(mbitOf(suite, tunnel.mtu))}`,
   );
   const message = `${own.join(", ")}; ${choiceOf(facts)}`;
-  if (speed.suites.every(({ library }) => library === "libcrypto")) return ok("cipher", message);
+  if (speed.suites.every(({ library }) => library !== "fallback")) return ok("cipher", message);
   const advice = "install OpenSSL 3 (Debian's package libssl3)";
   return warning("cipher", `${message}; there is no libcrypto.so.3`, advice);
 }
@@ -80,8 +80,8 @@ function suiteInUse({ speed, status, paths }: Facts): SuiteFacts {
   return speed.suites.find(({ name }) => names.includes(name)) ?? fastest;
 }
 
-function nameOf(library: "libcrypto" | "fallback"): string {
-  return library === "libcrypto" ? "libcrypto" : "Bun itself";
+function nameOf(library: Library): string {
+  return library === "fallback" ? "Bun itself" : library;
 }
 
 /**
