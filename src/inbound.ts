@@ -20,7 +20,7 @@ import { MAX_PATHS } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
 import type { Portal } from "./proto/portal.ts";
 import { HOLD_OTHER, HOLD_STREAM } from "./proto/resequencer.ts";
-import { comesFrom, type Session } from "./proto/session.ts";
+import type { Session } from "./proto/session.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { DatagramSocket } from "./share/io.ts";
@@ -224,7 +224,7 @@ export class Inbound {
     path.onSignOfLife(now, type === Type.challenge);
     session.nextAt = 0;
     if (!newest) return;
-    if (comesFrom(path, socket.source)) path.onKnownAddress(now);
+    if (path.connected || path.endpoint.samePeer(socket.source)) path.onKnownAddress(now);
     else path.onNewAddress(now, socket.source);
   }
 
@@ -341,6 +341,7 @@ export class Inbound {
       return;
     }
     session.onUse(now);
+    session.steadier.now = now;
     const sequence = block.view.getUint32(body);
     const distance = block.view.getUint16(body + 4);
     const hold = slowsByDisorder(block, packet, length) ? HOLD_STREAM : HOLD_OTHER;

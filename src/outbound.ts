@@ -22,6 +22,7 @@ import { Refusal } from "./proto/refusal.ts";
 import { NO_POSITION, SIZE_PROBE } from "./proto/sentlog.ts";
 import type { Session } from "./proto/session.ts";
 import { onTooBig, sizeDue } from "./proto/sizeprobes.ts";
+import { setWaits } from "./proto/waits.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
@@ -126,7 +127,8 @@ export class Outbound {
       session.drops.count("tooBig", segmenter.packets);
       return;
     }
-    const { ring, queues } = session;
+    const { ring, queues, steadier, scheduler } = session;
+    steadier.onStaged(now, this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES, scheduler.variation);
     const hash = flowHash(this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES);
     const limit = session.backlogLimit;
     for (;;) {
@@ -178,8 +180,7 @@ export class Outbound {
     const { order } = session;
     if (session.keys.closed) {
       // It waits for new keys: nothing can be sealed.
-      session.resequencer.onTimeout(now);
-      session.nextAt = session.resequencer.nextAt;
+      session.nextAt = session.onWaited(now);
       return;
     }
     for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now, unread);
@@ -189,16 +190,13 @@ export class Outbound {
     if (session.ids.nextAt <= now) this.tellEnds(session, now);
     session.scheduler.begin();
     session.mtu.follow(now, order, session.scheduler.lowestMetric);
-    const { pulling } = session.scheduler;
-    session.setWaits();
-    session.resequencer.onTimeout(now);
+    setWaits(session);
+    session.onWaited(now);
     for (let more = true; more; ) {
       this.refill(session, now);
       more = false;
       this.passed.length = 0;
-      for (let i = 0; i < pulling.length; i++) {
-        if (this.pull(session, pulling[i]!, now)) more = true;
-      }
+      for (const path of session.scheduler.pulling) if (this.pull(session, path, now)) more = true;
       more &&= session.queues.packets > 0;
       more ||= session.scheduler.decide(now, session.waiting);
     }
@@ -404,7 +402,7 @@ export class Outbound {
 
   /** When this session must be serviced again, if nothing arrives before. */
   private nextAt(session: Session, now: number): number {
-    let at = session.resequencer.nextAt;
+    let at = session.waitsUntil;
     // A path that comes up has this session looked at, and there is nobody to tell before.
     if (session.isUp) at = Math.min(at, session.ids.nextAt);
     const waiting = session.hasWork;

@@ -76,6 +76,11 @@ export class Scheduler {
     return metric;
   }
 
+  /** By how much the round trips of the path vary that carries first (proto/rtt.ts). */
+  get variation(): number {
+    return this.pulling[0]?.recovery.rtt.firstSpread ?? 0;
+  }
+
   /** Before the paths pull: sorts them, and lets as many carry as did before. */
   begin(): void {
     const { order, usable, pulling } = this;

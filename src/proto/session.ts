@@ -3,13 +3,11 @@
  * the keys, and decides which packet leaves next and on which path. It seals and sends nothing itself (outbound.ts).
  */
 import type { DropCounters } from "../share/counters.ts";
-import type { Endpoint } from "../share/endpoint.ts";
 import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
 import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
 import type { Agenda, Planned } from "./agenda.ts";
-import { INTERVAL } from "./codel.ts";
 import type { Company, PathSettings } from "./company.ts";
 import type { Environment } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
@@ -17,12 +15,7 @@ import { FlowTable } from "./flows.ts";
 import { InnerMtu, isForLarger } from "./innermtu.ts";
 import type { Keys } from "./keys.ts";
 import {
-  MAX_HOLD_OTHER,
-  MAX_HOLD_STREAM,
-  MAX_JOINING,
   MAX_RESENDS,
-  MAX_TARGET,
-  MILLISECOND,
   PROBE_BACKUP,
   PROBE_IDLE,
   REJECT_AFTER,
@@ -36,19 +29,9 @@ import { Path } from "./path.ts";
 import { PathIds } from "./pathids.ts";
 import type { Peer } from "./peer.ts";
 import { ResendQueue } from "./resends.ts";
-import { HOLD_OTHER, HOLD_STREAM, type PacketSink, Resequencer } from "./resequencer.ts";
+import { type PacketSink, Resequencer } from "./resequencer.ts";
 import { Scheduler } from "./scheduler.ts";
-
-/**
- * A flow needs a queue to fill the paths after a loss (RFC 9438 leaves 0.7 of its window: 0.43 of a round trip), and to
- * fill at once a path that returns. Where packets are lost, those sent again come later, and the round trip is longer by
- * that: with 45 ms in place of 25, a flow over 2 x 50 Mbit/s with 1 % lost gets .95 of them in place of .90. Others do not
- * wait behind it, so it may have that.
- */
-const TARGET_SHARE = 1;
-const MIN_TARGET = 45 * MILLISECOND;
-/** The queue that lets a slower path join is kept so much longer than needed. */
-const JOINING_SLACK = 1.25;
+import { Steadier } from "./steadier.ts";
 
 /** What a session stands on. */
 export interface Ground {
@@ -68,6 +51,7 @@ export class Session implements Company, Planned {
   /** What waits to enter the ring. */
   readonly queues: FlowQueues;
   readonly resequencer: Resequencer;
+  readonly steadier: Steadier;
   readonly drops: DropCounters;
   readonly startedAt: number;
   /** Paths by id. */
@@ -107,7 +91,8 @@ export class Session implements Company, Planned {
     const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
     this.ring = new Ring(control, RING_SLOTS, store);
     this.queues = new FlowQueues(store, environment.copy, drops);
-    this.resequencer = new Resequencer(sink, store, environment.copy);
+    this.steadier = new Steadier(sink, store, environment.copy);
+    this.resequencer = new Resequencer(this.steadier, store, environment.copy);
     keys.session = this;
   }
 
@@ -132,6 +117,7 @@ export class Session implements Company, Planned {
     if (now < this.trimAt) return;
     let bare = this.queues.trim();
     bare = this.resequencer.trim() && bare;
+    bare = this.steadier.trim(now) && bare;
     for (let i = 0; i < this.order.length; i++) bare = this.order[i]!.recovery.log.trim() && bare;
     this.resends.trim();
     // What has arrived or expired is of no use to anybody.
@@ -149,6 +135,7 @@ export class Session implements Company, Planned {
     this.ring.clear();
     this.queues.clear();
     this.resequencer.clear();
+    this.steadier.clear();
   }
 
   // --- Paths ---
@@ -231,37 +218,16 @@ export class Session implements Company, Planned {
     for (let i = 0; i < this.order.length; i++) this.order[i]!.onAlone(now);
   }
 
-  /**
-   * Lets the resequencer wait as long as the slowest path and a retransmission may take, and no longer; and a flow's queue
-   * stand for as long as the paths in use need it.
-   */
-  setWaits(): void {
-    let slowest = 0;
-    let latest = 0;
-    let carriesLatest = 0;
-    let searching = false;
-    for (let i = 0; i < this.order.length; i++) {
-      const path = this.order[i]!;
-      if (path.status !== "up" && path.status !== "suspect") continue;
-      const { rtt, congestion } = path.recovery;
-      slowest = Math.max(slowest, rtt.srtt);
-      latest = Math.max(latest, rtt.srtt + 4 * rtt.rttvar);
-      if (!path.carries) continue;
-      carriesLatest = Math.max(carriesLatest, rtt.srtt + 4 * rtt.rttvar);
-      searching ||= congestion.searching;
-    }
-    // Noticing the loss, and the way of the packet sent again, behind what is already on that path.
-    const bound = 2 * latest + 100 * MILLISECOND;
-    this.resequencer.bounds[HOLD_STREAM] = Math.min(bound, MAX_HOLD_STREAM);
-    this.resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
-    // While a path still learns its rate, the queue in front of it is not the flow's fault.
-    const { codel } = this.queues;
-    const wanted = Math.max(TARGET_SHARE * carriesLatest, MIN_TARGET);
-    const joining = JOINING_SLACK * this.scheduler.joiningQueue;
-    codel.target = searching
-      ? Math.max(2 * carriesLatest, 1.5 * MAX_TARGET)
-      : Math.max(Math.min(wanted, MAX_TARGET), joining <= MAX_JOINING ? joining : 0);
-    codel.interval = Math.max(slowest, INTERVAL);
+  /** What has waited for long enough to be delivered goes on. When that is so again; Infinity when nothing waits. */
+  onWaited(now: number): number {
+    this.steadier.onTimeout(now);
+    this.resequencer.onTimeout(now);
+    return this.waitsUntil;
+  }
+
+  /** When the next packet has waited for long enough. */
+  get waitsUntil(): number {
+    return Math.min(this.resequencer.nextAt, this.steadier.nextAt);
   }
 
   // --- Which packet next ---
@@ -398,9 +364,4 @@ export class Session implements Company, Planned {
     const metric = this.scheduler.lowestMetric;
     for (const each of this.order) each.idleInterval = each.metric > metric ? PROBE_BACKUP : PROBE_IDLE;
   }
-}
-
-/** Same peer address as the path's proved one. */
-export function comesFrom(path: Path, source: Endpoint): boolean {
-  return path.connected || path.endpoint.samePeer(source);
 }

@@ -20,6 +20,8 @@ export const TCP_WINDOW = 14;
 export const TCP_CHECKSUM = 16;
 export const TCP_MIN_BYTES = 20;
 export const FIN = 0x01;
+export const SYN = 0x02;
+export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
 export const CWR = 0x80;
@@ -114,6 +116,23 @@ export function flowHash(packet: Block, offset: number, length: number): number 
   }
   hash ^= hash >>> 16;
   hash = Math.imul(hash, 0x45d9f3b);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** A number for the connection of a TCP or UDP packet whose header is whole: the same in both directions. */
+export function connectionHash(packet: Block, offset: number): number {
+  const view = packet.view;
+  const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
+  const addresses = offset + sourceOffset(version);
+  const bytes = addressBytes(version);
+  const ports = offset + ipHeaderBytes(packet, offset);
+  let one = view.getUint16(ports);
+  let other = view.getUint16(ports + 2);
+  for (let at = addresses; at < addresses + bytes; at += 4) {
+    one = Math.imul(one ^ view.getInt32(at), 0x01000193) ^ (one >>> 15);
+    other = Math.imul(other ^ view.getInt32(at + bytes), 0x01000193) ^ (other >>> 15);
+  }
+  const hash = Math.imul(one + other, 0x45d9f3b);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 

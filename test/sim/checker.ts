@@ -5,6 +5,7 @@
 import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM } from "../../src/proto/limits.ts";
 import type { Path } from "../../src/proto/path.ts";
 import type { Session } from "../../src/proto/session.ts";
+import { MOST_HELD, MOST_KEPT } from "../../src/proto/steadier.ts";
 import { DropCounters } from "../../src/share/counters.ts";
 import { Type } from "../../src/wire/datagram.ts";
 import { Violation } from "./inner.ts";
@@ -79,13 +80,17 @@ export class Checker {
 
   private checkSession(node: Node, session: Session, seen: Seen): void {
     const { now } = this.world;
-    const { resequencer, ring } = session;
+    const { resequencer, steadier, ring } = session;
     const fail = (what: string) => {
       throw new Violation(`${node.name} at ${now}: ${what}`);
     };
     if (resequencer.held < 0 || resequencer.held > MAX_HELD) fail(`${resequencer.held} packets held`);
     if (resequencer.held > 0 !== Number.isFinite(resequencer.nextAt)) fail("held packets without a timer");
     if (resequencer.nextAt < now) fail("a packet is held beyond its time");
+    if (steadier.held < 0 || steadier.held > MOST_HELD) fail(`${steadier.held} packets kept`);
+    if (steadier.held > 0 !== Number.isFinite(steadier.nextAt)) fail("packets kept without a timer");
+    if (steadier.nextAt < now || (steadier.held > 0 && steadier.nextAt > now + MOST_KEPT))
+      fail("a packet is kept beyond its time, or without reason");
     if (resequencer.bounds[0]! > MAX_HOLD_STREAM || resequencer.bounds[1]! > MAX_HOLD_OTHER)
       fail("a hold bound beyond the limit");
     if (ring.backlog < 0 || ring.backlog > ring.slots) fail(`ring backlog ${ring.backlog}`);
@@ -132,7 +137,8 @@ export class Checker {
       for (const session of node.engine.portal.sessions) {
         if (session.ring.backlog > 0 || session.hasWork)
           throw new Violation(`${node.name}: packets left in the ring`);
-        if (session.resequencer.held > 0) throw new Violation(`${node.name}: packets still held`);
+        if (session.resequencer.held + session.steadier.held > 0)
+          throw new Violation(`${node.name}: packets still held`);
       }
       if (node.tun.waiting > 0) throw new Violation(`${node.name}: packets left in the TUN`);
     }
