@@ -166,7 +166,7 @@ export class Path {
       this.recovery.mtu.renew(now);
     }
     const rtt = challenge.roundTrip(now);
-    if (rtt > 0) this.recovery.rtt.onSample(rtt, 0);
+    if (rtt > 0) this.recovery.rtt.onSample(now, rtt, 0);
     this.silence.heardAt = now;
     if (this.status === "joining") {
       this.become(now, "up", ANSWERED);

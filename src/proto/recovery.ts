@@ -189,7 +189,7 @@ export class Recovery {
   private sampleRtt(now: number, largest: number, delay: number): number {
     if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
     if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
-    this.rtt.onSample(now - this.log.timeOf(largest), delay);
+    this.rtt.onSample(now, now - this.log.timeOf(largest), delay);
     return this.rtt.latest;
   }
 

@@ -1,7 +1,29 @@
 /** Round-trip time estimation of one path (RFC 9002 section 5, RFC 6298). Times in microseconds. */
-import { GRANULARITY, INITIAL_RTT } from "./limits.ts";
+import { GRANULARITY, INITIAL_RTT, MILLISECOND } from "./limits.ts";
 
-const FIRST_SAMPLES = 8;
+const SOME = 8;
+/** Samples after the first eight that count for what the path varies by are so far apart: neighbours wait in one queue. */
+const APART = 100 * MILLISECOND;
+/** What eight of them say, against what was known before. */
+const LATER_WEIGHT = 0.25;
+
+/** Up to eight samples, the least first. */
+class Some {
+  count = 0;
+  private readonly sorted = new Float64Array(SOME);
+
+  add(sample: number): void {
+    const { sorted } = this;
+    let at = this.count++;
+    for (; at > 0 && sorted[at - 1]! > sample; at--) sorted[at] = sorted[at - 1]!;
+    sorted[at] = sample;
+  }
+
+  /** The median, less the least. */
+  get spread(): number {
+    return this.count === 0 ? 0 : this.sorted[(this.count - 1) >> 1]! - this.sorted[0]!;
+  }
+}
 
 export class Rtt {
   /** The last sample, without the peer's acknowledgement delay. */
@@ -12,12 +34,14 @@ export class Rtt {
   min = 0;
   /** False until the first sample. */
   sampled = false;
-  /** The first samples, the least first. Later ones may have waited in queues that the path's load made, and tell of that. */
-  private readonly first = new Float64Array(FIRST_SAMPLES);
-  private firsts = 0;
+  /** The first samples. Later ones may have waited in queues that the path's load made, and tell of that. */
+  private readonly first = new Some();
+  private readonly later = new Some();
+  private laterAt = 0;
+  private laterSpread = 0;
 
   /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. */
-  onSample(sample: number, ackDelay: number): void {
+  onSample(now: number, sample: number, ackDelay: number): void {
     if (sample < 0) return;
     // Not in RFC 6298: half of the least so far makes what went before worthless. A first answer may have waited for a program
     // that was just starting, and ten later ones would not outweigh it.
@@ -27,8 +51,10 @@ export class Rtt {
       this.latest = sample;
       this.srtt = sample;
       this.rttvar = sample / 2;
-      this.firsts = 0;
-      this.keepFirst(sample);
+      this.first.count = 0;
+      this.later.count = 0;
+      this.first.add(sample);
+      this.laterSpread = 0;
       return;
     }
     if (sample < this.min) this.min = sample;
@@ -37,19 +63,31 @@ export class Rtt {
     this.latest = adjusted;
     this.rttvar = 0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - adjusted);
     this.srtt = 0.875 * this.srtt + 0.125 * adjusted;
-    if (this.firsts < FIRST_SAMPLES) this.keepFirst(adjusted);
+    if (this.first.count < SOME) {
+      this.first.add(adjusted);
+      this.laterSpread = this.firstSpread;
+    } else if (now >= this.laterAt) {
+      this.onLater(now, adjusted);
+    }
   }
 
   /** How much longer than the least round trip the usual one was, before the path had a load: the median, for some may have been late. */
   get firstSpread(): number {
-    return this.firsts === 0 ? 0 : this.first[(this.firsts - 1) >> 1]! - this.first[0]!;
+    return this.first.spread;
   }
 
-  private keepFirst(sample: number): void {
-    const { first } = this;
-    let at = this.firsts++;
-    for (; at > 0 && first[at - 1]! > sample; at--) first[at] = first[at - 1]!;
-    first[at] = sample;
+  /** The same, or less: those that came first may have been late because a program was just starting. */
+  get spread(): number {
+    return Math.min(this.firstSpread, this.laterSpread);
+  }
+
+  private onLater(now: number, sample: number): void {
+    const { later } = this;
+    this.laterAt = now + APART;
+    later.add(sample);
+    if (later.count < SOME) return;
+    this.laterSpread += LATER_WEIGHT * (later.spread - this.laterSpread);
+    later.count = 0;
   }
 
   /** Probe timeout (RFC 9002 section 6.2.1). */

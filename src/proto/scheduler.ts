@@ -78,7 +78,7 @@ export class Scheduler {
 
   /** By how much the round trips of the path vary that carries first (proto/rtt.ts). */
   get variation(): number {
-    return this.pulling[0]?.recovery.rtt.firstSpread ?? 0;
+    return this.pulling[0]?.recovery.rtt.spread ?? 0;
   }
 
   /** Before the paths pull: sorts them, and lets as many carry as did before. */

@@ -202,7 +202,8 @@ export class Steadier implements PacketSink {
     }
     const sentAt = flow.times[flow.first]!;
     flow.least = Math.min(flow.least, this.now - sentAt);
-    return sentAt + flow.least + flow.spread;
+    // No round trip becomes twice as long.
+    return sentAt + flow.least + Math.min(flow.spread, flow.least);
   }
 
   private keep(

@@ -5,7 +5,7 @@ import { Rtt } from "../../src/proto/rtt.ts";
 
 function sampled(...samples: [rtt: number, ackDelay: number][]): Rtt {
   const rtt = new Rtt();
-  for (const [sample, ackDelay] of samples) rtt.onSample(sample, ackDelay);
+  for (const [sample, ackDelay] of samples) rtt.onSample(0, sample, ackDelay);
   return rtt;
 }
 
@@ -41,15 +41,40 @@ test("what the path varied by before its load is kept: the median of eight sampl
   const rtt = new Rtt();
   expect(rtt.firstSpread).toBe(0);
   // Three of them waited for a program that was busy.
-  for (const sample of [90, 40, 45, 80, 50, 42, 70, 44]) rtt.onSample(sample * 1000, 0);
+  for (const sample of [90, 40, 45, 80, 50, 42, 70, 44]) rtt.onSample(0, sample * 1000, 0);
   expect(rtt.firstSpread).toBe(5_000);
-  for (const queue of [20_000, 90_000, 20_000]) rtt.onSample(40_000 + queue, 0);
+  for (const queue of [20_000, 90_000, 20_000]) rtt.onSample(0, 40_000 + queue, 0);
   expect(rtt.firstSpread).toBe(5_000);
   // What was sampled before a much shorter round trip is worth nothing.
-  rtt.onSample(10_000, 0);
+  rtt.onSample(0, 10_000, 0);
   expect(rtt.firstSpread).toBe(0);
-  for (const sample of [16_000, 14_000, 17_000]) rtt.onSample(sample, 0);
+  for (const sample of [16_000, 14_000, 17_000]) rtt.onSample(0, sample, 0);
   expect(rtt.firstSpread).toBe(4_000);
+});
+
+test("what it varies by: as the first samples did, or less when later ones say so", () => {
+  const rtt = new Rtt();
+  let now = 0;
+  const add = (samples: readonly number[], apart: number) => {
+    for (const sample of samples) {
+      now += apart;
+      rtt.onSample(now, sample * 1000, 0);
+    }
+  };
+  // Most of them waited for a program that was busy.
+  add([70, 40, 45, 80, 65, 70, 70, 44], 1000);
+  expect(rtt.spread).toBe(25_000);
+  const steady = [40, 41, 41, 42, 40, 41, 42, 41];
+  add(steady, 100_000);
+  expect(rtt.spread).toBe(0.75 * 25_000 + 0.25 * 1000);
+  for (let i = 0; i < 20; i++) add(steady, 100_000);
+  expect(rtt.spread).toBeLessThan(1100);
+  expect(rtt.firstSpread).toBe(25_000);
+  // A load's queue is none of it, nor are samples that follow each other at once.
+  for (let i = 0; i < 20; i++) add([40, 41, 90, 90, 90, 90, 90, 90], 100_000);
+  expect(rtt.spread).toBe(25_000);
+  add(new Array(80).fill(50), 1);
+  expect(rtt.spread).toBe(25_000);
 });
 
 test.each([
@@ -63,7 +88,7 @@ test.each([
 
 test("the probe timeout has a floor for the variation: RFC 9002 section 6.2.1", () => {
   const rtt = new Rtt();
-  for (let i = 0; i < 200; i++) rtt.onSample(20_000, 0);
+  for (let i = 0; i < 200; i++) rtt.onSample(0, 20_000, 0);
   expect(rtt.rttvar).toBeLessThan(1);
   expect(rtt.pto(5_000)).toBeCloseTo(20_000 + GRANULARITY + 5_000, 0);
 });

@@ -61,8 +61,8 @@ function makePath(id: number, plan: Plan): Path {
   path.status = "up";
   const { rtt } = path.recovery;
   const least = plan.rtt ?? RTT;
-  rtt.onSample(least, 0);
-  for (let i = 0; i < 2; i++) rtt.onSample(least + (plan.spread ?? 0), 0);
+  rtt.onSample(0, least, 0);
+  for (let i = 0; i < 2; i++) rtt.onSample(0, least + (plan.spread ?? 0), 0);
   rtt.srtt = plan.srtt ?? least;
   return path;
 }
