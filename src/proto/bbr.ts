@@ -113,6 +113,10 @@ export class Bbr implements Congestion {
     return !this.filled;
   }
 
+  get pausing(): boolean {
+    return this.state === "probeRtt";
+  }
+
   get variation(): number | null {
     return this.bursts.known ? this.inTime(this.usualBurst) : null;
   }

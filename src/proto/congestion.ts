@@ -12,6 +12,8 @@ export interface Congestion {
   readonly window: number;
   /** True while it has not yet found what the path carries: it sends more each round trip. */
   readonly searching: boolean;
+  /** True while it sends little for a moment, to learn the path's least round trip. */
+  readonly pausing: boolean;
   /** By how much the delay varies: a round trip takes the least and up to so much longer. Null while that is not known. */
   readonly variation: number | null;
   /** Bytes per second that the path is known to carry. */

@@ -5,6 +5,7 @@ import { INITIAL_RTT, SECOND } from "./limits.ts";
 export class Fixed implements Congestion {
   readonly name = "fixed";
   readonly searching = false;
+  readonly pausing = false;
   readonly variation = 0;
   private readonly rate: number;
   private rtt = INITIAL_RTT;

@@ -23,6 +23,7 @@ export abstract class LossBased implements Congestion {
   /** Packets sent before this moment belong to a loss already answered (RFC 9002 section 7.3.2). */
   private recoveryStart = -1;
 
+  readonly pausing = false;
   readonly variation = 0;
 
   /** `datagram`: bytes of a full-sized datagram. */

@@ -23,7 +23,7 @@ export function setWaits({ order, queues, resequencer, scheduler }: Session): vo
   let slowest = 0;
   let latest = 0;
   let carriesLatest = 0;
-  let searching = false;
+  let learning = false;
   for (let i = 0; i < order.length; i++) {
     const path = order[i]!;
     if (path.status !== "up" && path.status !== "suspect") continue;
@@ -32,17 +32,17 @@ export function setWaits({ order, queues, resequencer, scheduler }: Session): vo
     latest = Math.max(latest, rtt.srtt + 4 * rtt.rttvar);
     if (!path.carries) continue;
     carriesLatest = Math.max(carriesLatest, rtt.srtt + 4 * rtt.rttvar);
-    searching ||= congestion.searching;
+    learning ||= congestion.searching || congestion.pausing;
   }
   // Noticing the loss, and the way of the packet sent again, behind what is already on that path.
   const bound = 2 * latest + 100 * MILLISECOND;
   resequencer.bounds[HOLD_STREAM] = Math.min(bound, MAX_HOLD_STREAM);
   resequencer.bounds[HOLD_OTHER] = Math.min(bound, MAX_HOLD_OTHER);
-  // While a path still learns its rate, the queue in front of it is not the flow's fault.
+  // While a path still learns its rate, or sends little to learn its round trip, the queue in front of it is not the flow's fault.
   const { codel } = queues;
   const wanted = Math.max(TARGET_SHARE * carriesLatest, MIN_TARGET);
   const joining = JOINING_SLACK * scheduler.joiningQueue;
-  codel.target = searching
+  codel.target = learning
     ? Math.max(2 * carriesLatest, 1.5 * MAX_TARGET)
     : Math.max(Math.min(wanted, MAX_TARGET), joining <= MAX_JOINING ? joining : 0);
   codel.interval = Math.max(slowest, INTERVAL);

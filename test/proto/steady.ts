@@ -6,6 +6,7 @@ export class Steady implements Congestion {
   readonly name = "steady";
   readonly window = Number.POSITIVE_INFINITY;
   searching = false;
+  pausing = false;
   variation: number | null = 0;
   /** Bytes per second. */
   rate: number;
