@@ -18,6 +18,7 @@ import { serveControl } from "./control.ts";
 import { type Crew, openCrew, shared, threadsOf } from "./crew.ts";
 import { Engine } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
+import { answerHangups } from "./hangup.ts";
 import { changeHost, recover, someIsUp } from "./host.ts";
 import { Lease } from "./lease.ts";
 import { Local } from "./local.ts";
@@ -85,7 +86,6 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   const facts = factsOf(config, crew, statics, tun, mtu, sockets, environment, caps, lease, local);
   const reporter = new Reporter(engine, facts, micros(), local?.paths);
   const reloader = new Reloader(config, load, engine, local, log, micros);
-  process.on("SIGHUP", () => reloader.reload());
   const commands = { ...commandsOf(local, log, micros), reload: () => reloader.reload() };
   const control = serveControl(config.controlSocket, () => reporter.report(micros()), commands);
   opened.push({ close: () => control.stop() });
@@ -99,6 +99,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
   );
+  opened.push(answerHangups(() => reloader.reload()));
   let segments = canSegment(sockets.sockets);
   const asked = await runLoop({
     engine,
