@@ -35,6 +35,7 @@ export interface Outcome {
   readonly complaint: string;
 }
 
+/** A program that takes longer is killed. */
 const PATIENCE_MILLIS = 20_000;
 
 /** Runs a program to its end; `more`: of its environment. */
@@ -43,35 +44,49 @@ export function runProgram(
   args: readonly string[],
   input = "",
   more: Record<string, string> = {},
+  patienceMillis = PATIENCE_MILLIS,
 ): Outcome {
   const path = findProgram(name);
   if (path === null) return notInstalled(name);
   const env = { ...process.env, ...more };
-  const done = spawnSync(path, args, { input, encoding: "utf8", timeout: PATIENCE_MILLIS, env });
+  const limit = { timeout: patienceMillis, killSignal: "SIGKILL" } as const;
+  const done = spawnSync(path, args, { input, encoding: "utf8", ...limit, env });
+  if (done.error !== undefined && "code" in done.error && done.error.code === "ETIMEDOUT")
+    return tooLong(name, patienceMillis);
   return outcomeOf(name, done.signal ?? done.status, done.stdout ?? "", done.stderr ?? "", done.error);
 }
 
-/** As `runProgram`, while others go on. */
+/** As `runProgram`, while others go on. One that cannot even be killed, as it waits in the kernel, is left to itself. */
 export async function startProgram(
   name: string,
   args: readonly string[],
   input = "",
   more: Record<string, string> = {},
+  patienceMillis = PATIENCE_MILLIS,
 ): Promise<Outcome> {
   const path = findProgram(name);
   if (path === null) return notInstalled(name);
   return await new Promise((resolve) => {
     const env = { ...process.env, ...more };
-    const child = spawn(path, args, { timeout: PATIENCE_MILLIS, env });
+    const child = spawn(path, args, { env });
     const said = { stdout: "", stderr: "" };
+    const patience = setTimeout(() => {
+      settle(tooLong(name, patienceMillis));
+      child.kill("SIGKILL");
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    }, patienceMillis);
+    const settle = (outcome: Outcome) => {
+      clearTimeout(patience);
+      resolve(outcome);
+    };
     for (const which of ["stdout", "stderr"] as const) {
       child[which].setEncoding("utf8").on("data", (text: string) => {
         said[which] += text;
       });
     }
-    child.on("error", (error) => resolve(outcomeOf(name, null, "", "", error)));
+    child.on("error", (error) => settle(outcomeOf(name, null, "", "", error)));
     const end = (code: number | null, signal: string | null) =>
-      resolve(outcomeOf(name, signal ?? code, said.stdout, said.stderr));
+      settle(outcomeOf(name, signal ?? code, said.stdout, said.stderr));
     child.on("close", end);
     // One that was ended may have left others behind that hold its output open.
     child.on("exit", (code, signal) => {
@@ -81,6 +96,10 @@ export async function startProgram(
     child.stdin.on("error", () => {});
     child.stdin.end(input);
   });
+}
+
+function tooLong(name: string, millis: number): Outcome {
+  return { ok: false, output: "", complaint: `${name} did not end within ${millis / 1000} s` };
 }
 
 function notInstalled(name: string): Outcome {

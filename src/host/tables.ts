@@ -34,7 +34,7 @@ export async function makeTablesBeside(change: FirewallChange, journal: string):
   for (let step = steps.next(); !step.done; ) {
     const { program, words, input } = step.value;
     let outcome = await startProgram(program, words, input, lockOf(journal));
-    if (isLocked(outcome)) outcome = await startProgram(program, words, input, lockOf(journal));
+    if (isWorthAnotherTry(outcome)) outcome = await startProgram(program, words, input, lockOf(journal));
     step = steps.next(outcome);
   }
 }
@@ -55,7 +55,7 @@ function run(steps: Steps, journal: string): void {
 
 function invoke({ program, words, input }: Invocation, journal: string): Outcome {
   const outcome = runProgram(program, words, input, lockOf(journal));
-  return isLocked(outcome) ? runProgram(program, words, input, lockOf(journal)) : outcome;
+  return isWorthAnotherTry(outcome) ? runProgram(program, words, input, lockOf(journal)) : outcome;
 }
 
 // --- The lock of iptables ---
@@ -70,9 +70,10 @@ function lockOf(journal: string): Record<string, string> {
   return ownLock ? { XTABLES_LOCKFILE: join(dirname(journal), "xtables.lock") } : {};
 }
 
-/** True, and another try is worth it. */
-function isLocked({ ok, complaint }: Outcome): boolean {
+function isWorthAnotherTry({ ok, complaint }: Outcome): boolean {
   if (ok) return false;
+  // Whoever ends a service may tell all its processes to end, also what undoes portal's changes.
+  if (/ ended with SIG(?:TERM|INT|HUP)$/.test(complaint)) return true;
   if (complaint.includes("Resource temporarily unavailable")) return true;
   if (ownLock || !complaint.includes("can't open lock file")) return false;
   ownLock = true;

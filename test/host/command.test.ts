@@ -2,7 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { type Outcome, runProgram, startProgram } from "../../src/host/command.ts";
 
-type Run = (name: string, args: readonly string[], input?: string, more?: Record<string, string>) => unknown;
+type Run = (
+  name: string,
+  args: readonly string[],
+  input?: string,
+  more?: Record<string, string>,
+  patienceMillis?: number,
+) => unknown;
 
 describe.each([
   ["while portal waits", runProgram as Run],
@@ -21,6 +27,11 @@ describe.each([
   test("one that says nothing, reads nothing, or is ended by a signal", async () => {
     expect((await sh("exit 3", "x".repeat(1_000_000))).complaint).toBe("sh ended with code 3");
     expect((await sh("kill -KILL $$")).complaint).toBe("sh ended with SIGKILL");
+  });
+
+  test("one that takes too long is ended, also when it minds no SIGTERM", async () => {
+    const outcome = (await run("sh", ["-c", "kill -STOP $$"], "", {}, 200)) as Outcome;
+    expect(outcome).toEqual({ ok: false, output: "", complaint: "sh did not end within 0.2 s" });
   });
 
   test("one that is not there", async () => {
