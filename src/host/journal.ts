@@ -21,7 +21,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { lock, networkNamespace, tryLock } from "../sys/lock.ts";
 import type { Change, SysctlChange } from "./change.ts";
 import { HostFailure } from "./failure.ts";
@@ -61,8 +61,13 @@ export class Journal {
       if (fd === null) return null;
       const stat = fstatSync(fd);
       if (!stat.isFile() || stat.uid !== process.geteuid!()) {
+        // What strangers have written is not read; but one may be a portal that lives, as a service of its own account.
+        const lives = stat.isFile() && !tryLock(fd);
         closeSync(fd);
-        throw new HostFailure(`${path} is not portal's own file: remove it`);
+        if (lives) return null;
+        throw stat.isFile()
+          ? leftByAnother(path)
+          : new HostFailure(`${path} is not portal's own file: remove it`);
       }
       const locked = tryLock(fd);
       // Its owner may have removed it between our opening and locking it.
@@ -229,11 +234,17 @@ function openFile(path: string, create: boolean): number | null {
     const code = error instanceof Error && "code" in error ? error.code : "";
     // What this user may not even look at is not of a portal of his.
     if ((code === "ENOENT" || code === "EACCES") && !create) return null;
+    if (code === "EACCES" && namesIn(dirname(path)).includes(basename(path))) throw leftByAnother(path);
     throw new HostFailure(
       `cannot open ${path}: ${(error as Error).message}`,
       code === "EACCES" || code === "EPERM",
     );
   }
+}
+
+function leftByAnother(path: string): HostFailure {
+  const advice = "start it as that account once more, which undoes what it had changed, or remove it";
+  return new HostFailure(`${path} is of a portal of another account: ${advice}`, true);
 }
 
 function namesIn(folder: string): string[] {
