@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what a command in package.json needs: the npm packages of the lock file, and the tools named as arguments.
 #
-#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [dnsmasq] [busybox] [curl] [libcrypto] [libgcrypt] [qemu] [arm64-libc]
-#                     [qemu-system] [xz] [debian-keys]
+#   sh test/setup.sh [ip] [ping] [iperf3] [unshare] [sysctl] [nft] [iptables] [dnsmasq] [busybox] [curl] [systemd] [openrc] [cron]
+#                     [faketime] [libcrypto] [libgcrypt] [qemu] [arm64-libc] [qemu-system] [xz] [debian-keys]
 #
 # Silent when everything is there. Changes nothing but node_modules and, as root on a Debian-like system, the set of
 # installed packages. Speaks on stderr only, so that a command's own output stays clean.
@@ -25,6 +25,8 @@ have() {
       set -- /lib/*/$file /usr/lib/*/$file /usr/lib*/$file
       for file; do if [ -e "$file" ]; then return 0; fi; done
       return 1 ;;
+    # The program that can be a machine's first process, which a container has no use for.
+    systemd) [ -x /lib/systemd/systemd ] ;;
     # An arm64 machine runs its own programs.
     qemu) [ "$(uname -m)" = aarch64 ] || command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null ;;
     arm64-libc) [ "$(uname -m)" = aarch64 ] || [ -e /usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1 ] ;;
@@ -46,6 +48,10 @@ package_of() {
     dnsmasq) echo dnsmasq-base ;;
     busybox) echo busybox ;;
     curl) echo curl ;;
+    systemd) echo systemd ;;
+    openrc) echo openrc ;;
+    cron) echo cron ;;
+    faketime) echo faketime ;;
     libcrypto) echo libssl3 ;;
     libgcrypt) echo libgcrypt20 ;;
     qemu) echo qemu-user-static ;;
@@ -72,8 +78,8 @@ install_tools() {
   say "installing Debian packages:$packages"
   # The package lists may be missing (container images) or old: then fetch them, once.
   # shellcheck disable=SC2086 # one argument per package
-  apt install -y --no-install-recommends $packages 2>/dev/null ||
-    { apt update && apt install -y --no-install-recommends $packages; } ||
+  apt install -y --no-install-recommends --no-remove $packages 2>/dev/null ||
+    { apt update && apt install -y --no-install-recommends --no-remove $packages; } ||
     fail "apt-get could not install:$packages"
 }
 

@@ -89,6 +89,19 @@ test.each(ODD)("cron's shell takes %s as one word", (word) => {
   expect(Bun.spawnSync(["sh", "-c", shown]).stdout.toString()).toBe(`</etc/${word}>`);
 });
 
+test.each(ODD)("OpenRC's shells take %s as one word", (word) => {
+  const text = SERVICES.openrc.text({ ...PLAN, toml: `/etc/${word}` });
+  // As openrc-run does: it sources the script, and reads the arguments once more.
+  const read = 'eval "$0"; eval "set -- $command_args"; printf "%s\\n%s" "$#$1" "$2"';
+  const [flag, ...rest] = Bun.spawnSync(["sh", "-c", read, text]).stdout.toString().split("\n");
+  expect(flag).toBe("2-c");
+  const line = rest.join("\n");
+  expect(line).toEndWith(` --toml ${shellWord(`/etc/${word}`)}`);
+  // In place of portal: what shows what it was given. The last command alone.
+  const shown = `env() { for each; do last=$each; done; printf '<%s>' "$last"; }; ${line.slice(line.lastIndexOf("; exec env") + 7)}`;
+  expect(Bun.spawnSync(["sh", "-c", shown]).stdout.toString()).toBe(`</etc/${word}>`);
+});
+
 test("systemd's own marks are written so that they stand for themselves", () => {
   const text = SERVICES.systemd.text({ ...PLAN, toml: '/etc/my "100%" $HOME.toml' });
   expect(text).toContain('ExecStart=/usr/local/bin/portal --toml "/etc/my \\"100%%\\" $$HOME.toml"\n');

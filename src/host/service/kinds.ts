@@ -47,7 +47,7 @@ export const SERVICES: Readonly<Record<Kind, ServiceKind>> = {
     ],
     enable: (name) => `rc-update add ${name} default && rc-service ${name} start`,
     renew: (name) => `rc-service ${name} restart`,
-    disable: (name) => `rc-service ${name} stop; rc-update -a delete ${name}`,
+    disable: (name) => `rc-service ${name} stop; rc-update delete ${name} default`,
     enabled: (name) => `/etc/runlevels/*/${name}`,
   },
   cron: {

@@ -31,6 +31,16 @@ export function argumentsOf(plan: ServicePlan): string[] {
   return [...plan.command, "--toml", plan.toml];
 }
 
+/** The words that have it read its configuration again. */
+export function reloadWords(plan: ServicePlan): string[] {
+  return [...plan.command, "reload", "--toml", plan.toml];
+}
+
+/** The words that say what is wrong with its configuration, and end with code 3 when something is. */
+export function checkWords(plan: ServicePlan): string[] {
+  return [...plan.command, "check", "--toml", plan.toml];
+}
+
 /** Names without CAP_ in lower case, as setpriv writes them. */
 export function capabilitiesOf(plan: ServicePlan): string[] {
   return ["net_admin", "net_raw", ...(plan.lowPort ? ["net_bind_service"] : [])];
@@ -68,4 +78,9 @@ export function isBelowLib(directory: string): boolean {
 /** One word of a shell's command line. */
 export function shellWord(word: string): string {
   return /^[A-Za-z0-9_./:=@,+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Words as a shell's command line. */
+export function shellLine(words: readonly string[]): string {
+  return words.map(shellWord).join(" ");
 }

@@ -2,7 +2,7 @@
  * The words by which a shell starts portal with few rights (setpriv(1) of util-linux) and in an environment of nothing but
  * the PATH that the shell has. Pure.
  */
-import { argumentsOf, capabilitiesOf, type ServicePlan, shellWord } from "./plan.ts";
+import { argumentsOf, capabilitiesOf, type ServicePlan, shellLine } from "./plan.ts";
 
 /** A portal with the rights it needs and no others; it ends with the shell that started it. */
 export function startWords(plan: ServicePlan): string {
@@ -17,5 +17,5 @@ export function startWords(plan: ServicePlan): string {
     "--no-new-privs",
     "--pdeathsig=TERM",
   ];
-  return ["env", "-i", 'PATH="$PATH"', ...setpriv, ...argumentsOf(plan).map(shellWord)].join(" ");
+  return ["env", "-i", 'PATH="$PATH"', ...setpriv, shellLine(argumentsOf(plan))].join(" ");
 }

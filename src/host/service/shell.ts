@@ -1,7 +1,16 @@
 /**
  * The service where a shell keeps it running: a line for cron (crontab(5)) and an init script of System V (LSB 5.0). Pure.
  */
-import { FINAL_CODES, isBelowRun, ownLine, RESTART_SECONDS, type ServicePlan, shellWord } from "./plan.ts";
+import {
+  checkWords,
+  FINAL_CODES,
+  isBelowRun,
+  ownLine,
+  RESTART_SECONDS,
+  type ServicePlan,
+  shellLine,
+  shellWord,
+} from "./plan.ts";
 import { startWords } from "./setpriv.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -20,7 +29,7 @@ PATH=${PATH}
 `;
 }
 
-/** In one line; a percent sign would end it. */
+/** In one line; a percent sign would end it. SIGHUP is ignored until portal minds it. */
 export function cronCommand(plan: ServicePlan): string {
   const loop = [
     "while :",
@@ -29,7 +38,7 @@ export function cronCommand(plan: ServicePlan): string {
     `sleep ${RESTART_SECONDS}`,
     `done 2>&1 | logger -t ${plan.name}`,
   ];
-  return [...makeRunDirectory(plan), ...loop].join("; ").replaceAll("%", "\\%");
+  return ['trap "" HUP', ...makeRunDirectory(plan), ...loop].join("; ").replaceAll("%", "\\%");
 }
 
 export function sysvScript(plan: ServicePlan): string {
@@ -50,12 +59,17 @@ pidfile=/run/${plan.name}.pid
 
 # Keeps portal running. TERM ends both, HUP goes on to portal.
 keep() {
-	trap 'stopped=1; kill "$child" 2>/dev/null' TERM
-	trap 'kill -HUP "$child" 2>/dev/null' HUP
-	stopped=
+	stopped= child=
+	trap 'stopped=1; [ -z "$child" ] || kill "$child" 2>/dev/null' TERM
 	while [ -z "$stopped" ]; do
+		# Ignored until portal minds it, which has yet to read its configuration.
+		trap '' HUP
+		child=
 		${startWords(plan)} &
 		child=$!
+		trap 'kill -HUP "$child" 2>/dev/null' HUP
+		# The signal came when there was no number yet.
+		[ -z "$stopped" ] || kill "$child" 2>/dev/null
 		wait "$child"
 		code=$?
 		# A signal ends the wait, but not yet portal.
@@ -72,8 +86,16 @@ keep() {
 	rm -f "$pidfile"
 }
 
+# The number in the file may be another program's by now, also another portal's.
 running() {
-	pid=$(cat "$pidfile" 2>/dev/null) && [ -n "$pid" ] && tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q ' keep $'
+	pid=$(cat "$pidfile" 2>/dev/null) && [ -n "$pid" ] &&
+		tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q ' keep ${plan.name} $'
+}
+
+# A portal that runs is not ended for a configuration that has faults.
+checkconfig() {
+	${shellLine(checkWords(plan))} >/dev/null
+	[ $? -ne 3 ] || exit 6
 }
 
 start() {
@@ -81,7 +103,7 @@ start() {
 		echo "${plan.name} runs already"
 		return 0
 	fi
-	${[...makeRunDirectory(plan), `setsid "$0" keep </dev/null 2>&1 | logger -t ${plan.name} >/dev/null 2>&1 &`].join("\n\t")}
+	${[...makeRunDirectory(plan), `setsid "$0" keep ${plan.name} </dev/null 2>&1 | logger -t ${plan.name} >/dev/null 2>&1 &`].join("\n\t")}
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		running && return 0
 		sleep 0.2
@@ -93,9 +115,11 @@ start() {
 stop() {
 	running || return 0
 	kill "$pid"
-	for _ in 1 2 3 4 5 6 7 8 9 10; do
+	looks=0
+	while [ $looks -lt 100 ]; do
 		running || return 0
-		sleep 1
+		sleep 0.1
+		looks=$((looks + 1))
 	done
 	echo "${plan.name} does not end" >&2
 	return 1
@@ -106,16 +130,25 @@ keep)
 	echo $$ >"$pidfile"
 	keep >&2
 	;;
-start) start ;;
+start)
+	checkconfig
+	start
+	;;
 stop) stop ;;
-restart | force-reload) stop && start ;;
-reload) running && kill -HUP "$pid" ;;
-status)
-	running || { echo "${plan.name} does not run"; exit 3; }
-	echo "${plan.name} runs"
+restart | force-reload)
+	checkconfig
+	stop && start
+	;;
+reload | status)
+	if ! running; then
+		echo "${plan.name} does not run"
+		[ "$1" = status ] && exit 3
+		exit 7
+	fi
+	if [ "$1" = status ]; then echo "${plan.name} runs"; else kill -HUP "$pid"; fi
 	;;
 *)
-	echo "usage: $0 start|stop|restart|reload|status" >&2
+	echo "usage: $0 start|stop|restart|reload|force-reload|status" >&2
 	exit 2
 	;;
 esac

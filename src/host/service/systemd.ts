@@ -7,6 +7,7 @@ import {
   isBelowRun,
   ownLine,
   RESTART_SECONDS,
+  reloadWords,
   type ServicePlan,
 } from "./plan.ts";
 
@@ -36,7 +37,10 @@ StartLimitIntervalSec=0
 Type=notify
 WatchdogSec=30
 ExecStart=${argumentsOf(plan).map(systemdWord).join(" ")}
-ExecReload=/bin/kill -HUP $MAINPID
+# Over when the changed configuration counts; says what is wrong with one that has faults, and fails.
+ExecReload=${reloadWords(plan).map(systemdWord).join(" ")}
+# At the end portal alone is told: programs that it runs to undo its changes would be ended in the midst of that.
+KillMode=mixed
 Restart=always
 RestartSec=${RESTART_SECONDS}
 RestartPreventExitStatus=${FINAL_CODES.filter((code) => code !== 0).join(" ")}
