@@ -5,7 +5,17 @@ import { open } from "node:fs/promises";
 import { keyText } from "../config/source.ts";
 import { Booted, SYSTEMD } from "./booting.ts";
 import { scenario } from "./scenario.ts";
-import { CABIN, CONFIGURATION, KEY, paths, Serviced, TOML, TWO_RIGHTS } from "./servicing.ts";
+import {
+  CABIN,
+  CONFIGURATION,
+  KEY,
+  OFFICE,
+  OFFICES,
+  paths,
+  Serviced,
+  TOML,
+  TWO_RIGHTS,
+} from "./servicing.ts";
 import { SOON } from "./traffic.ts";
 import { NOBODY, shell } from "./user.ts";
 
@@ -99,6 +109,18 @@ scenario(
     process.kill(first, "SIGSTOP");
     await machine.expectAnother(first);
     expect(await booted.journal()).toContain("Watchdog timeout");
+
+    // Another portal beside it has its folder in common with it, and nothing else.
+    writeFileSync(OFFICE, OFFICES);
+    await machine.install("systemd", "--toml", OFFICE);
+    await booted.does("daemon-reload");
+    await booted.does("start", "portal-office");
+    expect(await machine.report("office0")).not.toBe(null);
+    await booted.does("restart", "portal");
+    expect(await machine.report()).not.toBe(null);
+    await booted.does("stop", "portal");
+    expect(await machine.made()).toBe("table inet portal_2\noffice0\noffice0.changes\noffice0.sock\n");
+    expect(await machine.report("office0")).not.toBe(null);
     await booted.powerOff();
     await machine.expectOff();
   },

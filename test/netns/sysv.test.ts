@@ -42,6 +42,8 @@ scenario(
     expect(await machine.expectWell()).toBe(killed);
     await lab.waitFor("the log", SOON, () => log.has("portal", "is running as remote on portal0"));
 
+    // Also when nobody takes its log any more.
+    expect((await machine.exec(["pkill", "-KILL", "-x", "logger"])).code).toBe(0);
     writeFileSync(TOML, CONFIGURATION + CABIN);
     expect((await script("reload")).code).toBe(0);
     await lab.waitFor("the other peer", SOON, async () => (await machine.peers()).includes("cabin"));
