@@ -67,15 +67,13 @@ export class Serviced {
    */
   constructor(lab: Lab) {
     this.lab = lab;
-    shell("mkdir /run/etc; cp -a /etc/. /run/etc/; mount --bind /run/etc /etc");
+    shell("mkdir /run/etc; cp -a /etc/. /run/etc/");
     // Nothing that this machine itself starts is started here.
-    shell(
-      "rm -rf /etc/systemd/system /etc/init.d /etc/rc?.d /etc/cron.* /etc/crontab /etc/fstab /etc/portal",
-    );
-    shell("mkdir -p /etc/systemd/system /etc/init.d /etc/cron.d; userdel portal 2>/dev/null || true");
+    shell("cd /run/etc; rm -rf systemd/system init.d rc?.d runlevels/*/* cron.* crontab fstab portal");
+    shell("cd /run/etc; mkdir -p systemd/system init.d cron.d portal; chmod 755 portal");
+    shell("mount --bind /run/etc /etc; userdel portal 2>/dev/null || true");
     shell("mount -t tmpfs -o mode=755 opt /opt; mount -t tmpfs -o mode=755 lib /var/lib");
     shell(DEVICES);
-    shell("mkdir -m 755 /etc/portal");
     writeFileSync(TOML, CONFIGURATION);
     writeFileSync(KEY, keyText(1), { mode: 0o600 });
     this.program = showProgram("/opt");

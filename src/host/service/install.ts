@@ -68,6 +68,7 @@ export function remove(kind: Kind, plan: ServicePlan, files: readonly string[], 
   }
   rmSync(file);
   tell(`removed ${file}`);
+  if (disable === null) tell("a portal that it has started runs on until SIGTERM, or the machine, ends it");
   const account = findAccount(plan.user);
   if (account === null || account.uid === 0) return;
   for (const path of files) {
