@@ -10,18 +10,20 @@ import type { Serviced } from "./servicing.ts";
 import { SOON } from "./traffic.ts";
 import { shell } from "./user.ts";
 
-/** The control group, at the top of the hierarchy, wherever this machine has that. */
-const GROUP = "portal-test";
-
+/** The control groups of such machines, at the top of the hierarchy, wherever this machine has that; of those that are off, away. */
+const GROUPS = "/run/groups/portal-test";
 const LEAVE = `
 mkdir -p /run/groups; mount -t cgroup2 groups /run/groups
-[ ! -d /run/groups/${GROUP} ] || find /run/groups/${GROUP} -depth -type d -exec rmdir {} +
+for group in ${GROUPS}-*; do
+  if grep -qs '^populated 0' "$group/cgroup.events"; then find "$group" -depth -type d -exec rmdir {} +; fi
+done
 `;
 
-/** The shell's own process goes into the group, and is then the parent of the first process. */
+/** The shell's own process goes into one, and is then the parent of the first process. */
 const ENTER = `${LEAVE}
-mkdir /run/groups/${GROUP}
-echo $$ >/run/groups/${GROUP}/cgroup.procs
+group=${GROUPS}-$(stat --dereference --format=%i /proc/self/ns/net)
+mkdir "$group"
+echo $$ >"$group/cgroup.procs"
 umount /run/groups
 exec unshare --mount --propagation private --pid --fork --kill-child --uts --ipc --cgroup sh -ec "$1"
 `;
