@@ -1,7 +1,7 @@
 /**
  * The loop of one thread: waits for the TUN, the sockets or the next timer, gives the engine its turn, and lets
- * JavaScript's own event loop run now and then, which serves signals and the control socket. A thread that waits in
- * ppoll runs no event loop, so it never waits longer than EVENT_LOOP_EVERY.
+ * JavaScript's own event loop run now and then (run/rounds.ts), which serves signals and the control socket. A thread that
+ * waits in ppoll runs no event loop.
  */
 
 import type { Interfaces } from "../sys/interfaces.ts";
@@ -9,11 +9,8 @@ import { Poller } from "../sys/poll.ts";
 import type { Tun } from "../sys/tun.ts";
 import type { Engine } from "./engine.ts";
 import type { PortalSocket } from "./lanesocket.ts";
+import { Rounds } from "./rounds.ts";
 
-/** Longest time, in microseconds, between two rounds of the event loop: how soon a signal or a status request is seen. */
-const EVENT_LOOP_EVERY = 100_000;
-/** The same while packets keep the loop busy: a round costs 2 us. */
-const EVENT_LOOP_BUSY = 20_000;
 /** A wait that ended later than planned by this much: we had no processor, and what came meanwhile is not yet seen. */
 const LATE_WAKE = 1_000;
 /**
@@ -60,7 +57,7 @@ export async function runLoop(parts: LoopParts): Promise<boolean> {
   let version = -1;
   let more = false;
   let tickAt = 0;
-  let eventsAt = 0;
+  const rounds = new Rounds();
   let stagedAt = 0;
   let restUntil = 0;
   while (!stopped()) {
@@ -72,14 +69,15 @@ export async function runLoop(parts: LoopParts): Promise<boolean> {
     const before = micros();
     const resting = before < restUntil;
     poller.rest(tunIndex, resting);
-    const due = Math.min(engine.nextAt, resting ? restUntil : Number.POSITIVE_INFINITY);
-    const wait = more ? 0 : Math.min(Math.max(due - before, 0), EVENT_LOOP_EVERY);
-    poller.wait(wait);
+    const due = Math.min(engine.nextAt, rounds.nextAt, resting ? restUntil : Number.POSITIVE_INFINITY);
+    const wait = more ? 0 : Math.max(due - before, 0);
+    let ready = poller.wait(wait);
+    const { interrupted } = poller;
     const now = micros();
     const rested = resting && now >= restUntil;
     if (rested) poller.rest(tunIndex, false);
     // The engine takes silence up to `now` for silence: all that came until then must be seen.
-    if (rested || now > before + wait + LATE_WAKE) poller.wait(0);
+    if (rested || now > before + wait + LATE_WAKE) ready = poller.wait(0);
     if (poller.failed(tunIndex)) return false;
     more = false;
     for (let i = 0; i < sockets.length; i++) {
@@ -97,9 +95,10 @@ export async function runLoop(parts: LoopParts): Promise<boolean> {
       tickAt = now + TICK;
       onTick(now);
     }
-    if (poller.interrupted || now >= eventsAt || wait >= EVENT_LOOP_BUSY) {
+    if (ready > 0) rounds.onPackets(now);
+    if (interrupted || now >= rounds.nextAt) {
       await new Promise<void>((resolve) => setImmediate(resolve));
-      eventsAt = micros() + EVENT_LOOP_BUSY;
+      rounds.onRound(micros());
     }
   }
   return true;
