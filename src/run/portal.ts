@@ -18,6 +18,7 @@ import { serveControl } from "./control.ts";
 import { type Crew, openCrew, shared, threadsOf } from "./crew.ts";
 import { Engine } from "./engine.ts";
 import { FAILED, StartFailure } from "./failure.ts";
+import { Footprint } from "./footprint.ts";
 import { answerHangups } from "./hangup.ts";
 import { changeHost, recover, someIsUp } from "./host.ts";
 import { Lease } from "./lease.ts";
@@ -95,6 +96,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   const manager = openManager(process.env.NOTIFY_SOCKET, log);
   if (manager !== null) opened.push(manager);
   const supervision = new Supervision(manager);
+  const footprint = new Footprint(micros());
 
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,
@@ -111,6 +113,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
     onTick: (now) => {
       reporter.onTick(now);
       mtu.onTick(engine.portal.sessions[0]?.mtu.value);
+      footprint.onTick(now);
       host.onTick(now, someIsUp(engine));
       supervision.onTick(engine.portal, config.role);
       crew?.onTick();
