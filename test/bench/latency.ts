@@ -4,6 +4,7 @@
  */
 import { Ping } from "../../src/lab/ping.ts";
 import { type Lab, withLab } from "../../src/lab/topology.ts";
+import { iperf } from "./iperf.ts";
 import type { Options } from "./options.ts";
 import { type Figure, report } from "./report.ts";
 import type { BenchResult, Say } from "./result.ts";
@@ -13,6 +14,10 @@ import { ONE_PATH, over, TWO_PATHS, TWO_THREADS, waysOf } from "./ways.ts";
 
 /** As fast as 1,000 within five seconds, and slow enough that each finds everything asleep. */
 const INTERVAL_SECONDS = 0.005;
+
+/** Seconds of work before the measured pings. */
+const WARM_UP_FLOW = 3;
+const WARM_UP_PINGS = 20;
 
 const FIGURES = {
   p50: { title: "p50 ms", digits: 3 },
@@ -41,7 +46,9 @@ export async function latency(options: Options, say: Say): Promise<BenchResult> 
 }
 
 async function measure(lab: Lab, seconds: number): Promise<Measured> {
-  await pings(lab, 1);
+  // A tunnel has been running for days when somebody plays: what a runtime still compiles in its first minute is not it.
+  await iperf(lab, { direction: "up", seconds: WARM_UP_FLOW, warmUp: 0, congestion: null });
+  await pings(lab, WARM_UP_PINGS);
   const { answers, sent } = await pings(lab, seconds);
   const millis = answers.map((answer) => answer.millis);
   const at = (share: number): number => percentile(millis, share) ?? Number.POSITIVE_INFINITY;
