@@ -1,6 +1,20 @@
-/** Ring positions that were lost and wait to leave again: a queue that grows as needed and allocates nothing otherwise. */
+/**
+ * What the paths lost, and which of it leaves again by which path. The oldest loss goes first, by whichever path has room, but:
+ *
+ *   - The last attempt is not for the path that lost the packet before, whose queue may be overflowing, if there is another.
+ *   - What is larger than a path carries is left to one that carries it (proto/innermtu.ts).
+ *
+ * These wait apart, so that a path that may not take them need not look at each, however many they are.
+ */
+import type { DropCounters } from "../share/counters.ts";
+import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, type Ring } from "../share/ring.ts";
+import { isForLarger } from "./innermtu.ts";
+import { MAX_RESENDS } from "./limits.ts";
+import type { Path } from "./path.ts";
+
 const INITIAL = 16;
 
+/** Ring positions: a queue that grows as needed and allocates nothing otherwise. */
 export class ResendQueue {
   private positions = new Uint32Array(INITIAL);
   private first = 0;
@@ -15,6 +29,11 @@ export class ResendQueue {
     }
     this.positions[(this.first + this.length) & (this.positions.length - 1)] = position;
     this.length++;
+  }
+
+  /** The oldest; -1 when empty. */
+  peek(): number {
+    return this.length === 0 ? -1 : this.positions[this.first]!;
   }
 
   /** The oldest, removed; -1 when empty. */
@@ -34,5 +53,152 @@ export class ResendQueue {
 
   private at(i: number): number {
     return this.positions[(this.first + i) & (this.positions.length - 1)]!;
+  }
+}
+
+/** Last attempts with packets that this path lost before. */
+interface Last {
+  readonly pathId: number;
+  readonly queue: ResendQueue;
+}
+
+export class Resends {
+  private readonly ring: Ring;
+  private readonly paths: readonly Path[];
+  private readonly drops: DropCounters;
+  private readonly common = new ResendQueue();
+  /** Those that were too large for a path that could have taken them. */
+  private readonly large = new ResendQueue();
+  /** One of each path that has lost such packets lately. */
+  private lasts: Last[] = [];
+
+  /** `paths`: of the session. */
+  constructor(ring: Ring, paths: readonly Path[], drops: DropCounters) {
+    this.ring = ring;
+    this.paths = paths;
+    this.drops = drops;
+  }
+
+  /** About so many wait: some may have arrived meanwhile. */
+  get length(): number {
+    let length = this.common.length + this.large.length;
+    for (let i = 0; i < this.lasts.length; i++) length += this.lasts[i]!.queue.length;
+    return length;
+  }
+
+  onDelivered(position: number): void {
+    const { ring } = this;
+    if (!ring.holds(position)) return;
+    const note = ring.noteOf(position);
+    if ((note & NOTE_DONE) !== 0) return;
+    ring.setNote(position, note | NOTE_DONE);
+    if ((note & NOTE_WAITS) === 0) ring.settle(position);
+  }
+
+  onLost(position: number, path: Path): void {
+    const { ring } = this;
+    if (!ring.holds(position)) {
+      // Settled and given back, unless the ring was too short for it.
+      if (ring.lapped(position)) this.drops.count("expired");
+      return;
+    }
+    const note = ring.noteOf(position);
+    if ((note & NOTE_DONE) !== 0) return;
+    const resends = (note & NOTE_RESENDS) + 1;
+    if (resends > MAX_RESENDS) {
+      this.drops.count("expired");
+      ring.setNote(position, note | NOTE_DONE);
+      ring.settle(position);
+      return;
+    }
+    ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | NOTE_WAITS | resends);
+    (resends < MAX_RESENDS ? this.common : this.lastOf(path.id)).push(position);
+  }
+
+  /** The position of a packet that is to leave again by this path now; -1: none. `any`: also what is better sent on another. */
+  take(now: number, path: Path, any: boolean): number {
+    const position = this.choose(now, path, any);
+    if (position < 0) return -1;
+    const { ring } = this;
+    ring.setNote(position, ring.noteOf(position) & ~NOTE_WAITS);
+    path.resentPackets++;
+    return position;
+  }
+
+  /** Gives memory back that was needed for many. */
+  trim(): void {
+    this.common.trim();
+    this.large.trim();
+    this.lasts = this.lasts.filter(({ queue }) => queue.length > 0);
+  }
+
+  private choose(now: number, path: Path, any: boolean): number {
+    const large = this.large.length === 0 ? -1 : this.firstLarge(now, path);
+    if (large >= 0) return large;
+    const common = this.firstOf(this.common, now, path);
+    if (common >= 0) return common;
+    for (let i = 0; i < this.lasts.length; i++) {
+      const { pathId, queue } = this.lasts[i]!;
+      if (queue.length === 0 || (pathId === path.id && !any && this.hasOther(path))) continue;
+      const last = this.firstOf(queue, now, path);
+      if (last >= 0) return last;
+    }
+    return -1;
+  }
+
+  /** Takes the first of a queue that this path may take, and puts apart what is too large for it. */
+  private firstOf(queue: ResendQueue, now: number, path: Path): number {
+    for (let position = queue.shift(); position >= 0; position = queue.shift()) {
+      if (!this.waits(position)) continue;
+      if (!this.isTooLarge(now, position, path)) return position;
+      this.large.push(position);
+    }
+    return -1;
+  }
+
+  /** What is too large for this path stays where it is, and what is behind it is as large, or nearly. */
+  private firstLarge(now: number, path: Path): number {
+    const { large } = this;
+    for (let position = large.peek(); position >= 0; position = large.peek()) {
+      const waits = this.waits(position);
+      if (waits && this.isTooLarge(now, position, path)) return -1;
+      large.shift();
+      if (waits) return position;
+    }
+    return -1;
+  }
+
+  /** False: it has arrived meanwhile, or the ring holds it no more. Then it is to be taken out of its queue. */
+  private waits(position: number): boolean {
+    const { ring } = this;
+    if (!ring.holds(position)) {
+      this.drops.count("expired");
+      return false;
+    }
+    if ((ring.noteOf(position) & NOTE_DONE) === 0) return true;
+    ring.settle(position);
+    return false;
+  }
+
+  private isTooLarge(now: number, position: number, path: Path): boolean {
+    return isForLarger(now, this.ring.lengthOf(position), path, this.paths);
+  }
+
+  /** There is another path that may take what this one lost. */
+  private hasOther(path: Path): boolean {
+    for (let i = 0; i < this.paths.length; i++) {
+      const other = this.paths[i]!;
+      if (other !== path && other.status === "up" && other.metric <= path.metric) return true;
+    }
+    return false;
+  }
+
+  private lastOf(pathId: number): ResendQueue {
+    let last = this.lasts.find((each) => each.pathId === pathId);
+    if (last === undefined) {
+      last = { pathId, queue: new ResendQueue() };
+      this.lasts.push(last);
+    }
+    return last.queue;
   }
 }

@@ -3,7 +3,7 @@
  * the keys, and decides which packet leaves next and on which path. It seals and sends nothing itself (outbound.ts).
  */
 import type { DropCounters } from "../share/counters.ts";
-import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, Ring } from "../share/ring.ts";
+import { Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
 import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
@@ -15,7 +15,6 @@ import { FlowTable } from "./flows.ts";
 import { InnerMtu, isForLarger } from "./innermtu.ts";
 import type { Keys } from "./keys.ts";
 import {
-  MAX_RESENDS,
   PROBE_BACKUP,
   PROBE_IDLE,
   REJECT_AFTER,
@@ -28,7 +27,7 @@ import {
 import { Path } from "./path.ts";
 import { PathIds } from "./pathids.ts";
 import type { Peer } from "./peer.ts";
-import { ResendQueue } from "./resends.ts";
+import { Resends } from "./resends.ts";
 import { type PacketSink, Resequencer } from "./resequencer.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Steadier } from "./steadier.ts";
@@ -70,7 +69,7 @@ export class Session implements Company, Planned {
   at = 0;
   place = -1;
   closed = false;
-  private readonly resends = new ResendQueue();
+  private readonly resends: Resends;
   private readonly environment: Environment;
   private readonly agenda: Agenda<Session>;
   /** When memory that was not used is given back, with the next turn after it; Infinity while there is none. */
@@ -90,6 +89,7 @@ export class Session implements Company, Planned {
     this.lastUpAt = now;
     const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
     this.ring = new Ring(control, RING_SLOTS, store);
+    this.resends = new Resends(this.ring, this.order, drops);
     this.queues = new FlowQueues(store, environment.copy, drops);
     this.steadier = new Steadier(sink, store, environment.copy);
     this.resequencer = new Resequencer(this.steadier, store, environment.copy);
@@ -151,8 +151,8 @@ export class Session implements Company, Planned {
       now,
       { ...settings, sendsFrom: send, receivesFrom: receive },
       {
-        onDelivered: (position) => this.onDelivered(position),
-        onLost: (position) => this.onLost(position, path),
+        onDelivered: (position) => this.resends.onDelivered(position),
+        onLost: (position) => this.resends.onLost(position, path),
       },
       this,
     );
@@ -254,72 +254,12 @@ export class Session implements Company, Planned {
 
   /** The ring position of the packet to send now: lost ones first. -1 when nothing waits. */
   take(now: number, path: Path): number {
-    const lost = this.takeLost(now, path, false);
+    const lost = this.resends.take(now, path, false);
     if (lost >= 0) return lost;
     const next = this.ring.peek();
     if (next >= 0 && !isForLarger(now, this.ring.lengthOf(next), path, this.order)) return this.ring.claim();
     // Rather than stand idle, a path also takes what is better sent on another.
-    return this.takeLost(now, path, true);
-  }
-
-  private takeLost(now: number, path: Path, any: boolean): number {
-    const { ring } = this;
-    for (let left = this.resends.length; left > 0; left--) {
-      const position = this.resends.shift();
-      if (!ring.holds(position)) this.drops.count("expired");
-      else if ((ring.noteOf(position) & NOTE_DONE) !== 0) ring.settle(position);
-      else if (
-        (!any && this.isForOthers(position, path)) ||
-        isForLarger(now, ring.lengthOf(position), path, this.order)
-      )
-        this.resends.push(position);
-      else {
-        ring.setNote(position, ring.noteOf(position) & ~NOTE_WAITS);
-        path.resentPackets++;
-        return position;
-      }
-    }
-    return -1;
-  }
-
-  /** The last attempt is not for the path that lost the packet before, whose queue may be overflowing, if there is another. */
-  private isForOthers(position: number, path: Path): boolean {
-    const note = this.ring.noteOf(position);
-    if ((note & NOTE_RESENDS) < MAX_RESENDS || note >>> NOTE_PATH_SHIFT !== path.id) return false;
-    for (let i = 0; i < this.order.length; i++) {
-      const other = this.order[i]!;
-      if (other !== path && other.status === "up" && other.metric <= path.metric) return true;
-    }
-    return false;
-  }
-
-  private onDelivered(position: number): void {
-    const { ring } = this;
-    if (!ring.holds(position)) return;
-    const note = ring.noteOf(position);
-    if ((note & NOTE_DONE) !== 0) return;
-    ring.setNote(position, note | NOTE_DONE);
-    if ((note & NOTE_WAITS) === 0) ring.settle(position);
-  }
-
-  private onLost(position: number, path: Path): void {
-    const { ring } = this;
-    if (!ring.holds(position)) {
-      // Settled and given back, unless the ring was too short for it.
-      if (ring.lapped(position)) this.drops.count("expired");
-      return;
-    }
-    const note = ring.noteOf(position);
-    if ((note & NOTE_DONE) !== 0) return;
-    const resends = note & NOTE_RESENDS;
-    if (resends >= MAX_RESENDS) {
-      this.drops.count("expired");
-      ring.setNote(position, note | NOTE_DONE);
-      ring.settle(position);
-      return;
-    }
-    ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | NOTE_WAITS | (resends + 1));
-    this.resends.push(position);
+    return this.resends.take(now, path, true);
   }
 
   // --- Keys ---
