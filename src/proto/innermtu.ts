@@ -6,14 +6,20 @@ import { DATA_OVERHEAD_BYTES, HEADER_BYTES, TAG_BYTES } from "../wire/datagram.t
 import type { Environment } from "./environment.ts";
 import { SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
+import { TokenBuckets } from "./ratelimit.ts";
 
 const RAISE_AFTER = 10 * SECOND;
 /** RFC 8200 section 5: what every path of IPv6 carries. */
 const LEAST_IPV6 = 1280;
+/** How often senders are told: somewhat less than what Linux sends of all ICMP (icmp_msgs_per_sec, icmp_msgs_burst). */
+const TELLS_PER_SECOND = 200;
+const TELLS_BURST = 50;
 
 export class InnerMtu {
   /** The largest packet, but for `of`. */
   value: number;
+  /** Senders that may be told of it. A session's own, so that nobody else's packets use them up. */
+  readonly tells = new TokenBuckets(1, TELLS_PER_SECOND, TELLS_BURST);
   private readonly most: number;
   private readonly environment: Environment;
   private readonly peer: string;
