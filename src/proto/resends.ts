@@ -184,11 +184,12 @@ export class Resends {
     return isForLarger(now, this.ring.lengthOf(position), path, this.paths);
   }
 
-  /** There is another path that may take what this one lost. */
+  /** There is another path that takes what this one lost. One that carries nothing would let it wait for as long as that lasts. */
   private hasOther(path: Path): boolean {
     for (let i = 0; i < this.paths.length; i++) {
       const other = this.paths[i]!;
-      if (other !== path && other.status === "up" && other.metric <= path.metric) return true;
+      if (other !== path && other.carries && other.status === "up" && other.metric <= path.metric)
+        return true;
     }
     return false;
   }

@@ -152,6 +152,15 @@ describe("which path sends again", () => {
     expect(bench.take(a, true)).toBe(other);
   });
 
+  test("nor when the other carries nothing now, and so would not take it", () => {
+    const [a, slow] = [makePath(0), makePath(1)];
+    const bench = new Bench(a, slow);
+    const one = bench.sent();
+    bench.lost(one, a, 2);
+    slow.carries = false;
+    expect(bench.take(a)).toBe(one);
+  });
+
   test("what is too large for a path is left to another, and what is smaller does not wait for that", () => {
     const [narrow, wide] = [makePath(0, { limit: 1300 }), makePath(1)];
     const bench = new Bench(narrow, wide);
