@@ -152,9 +152,8 @@ export class Outbound {
 
   /** Moves packets from the queues to the ring, while there is room for them. */
   private refill(session: Session, now: number): void {
-    const { ring, queues } = session;
-    const limit = session.backlogLimit;
-    while (ring.backlog < limit) {
+    const { ring, queues, backlogLimit } = session;
+    while (ring.backlog < backlogLimit) {
       const queued = queues.take(now);
       if (queued < 0) return;
       const position = ring.reserve();
@@ -197,7 +196,8 @@ export class Outbound {
       more = false;
       this.passed.length = 0;
       for (const path of session.scheduler.pulling) if (this.pull(session, path, now)) more = true;
-      more &&= session.queues.packets > 0;
+      // What a path was to leave to another, which by now can send no more, it may take after all.
+      more &&= session.queues.packets > 0 || (this.passed.length > 0 && session.hasWork);
       more ||= session.scheduler.decide(now, session.waiting);
     }
     session.onTimeout(now);

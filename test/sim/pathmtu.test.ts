@@ -140,6 +140,18 @@ describe("a path of a smaller MTU", () => {
     expect(goodput(world, stream, 4 * SECOND)).toBeGreaterThan(16);
   });
 
+  test("a path that passed packets over takes them once the other can send no more", () => {
+    const world = join(makeWorld([narrow(1400), { line: line(10, 11) }]));
+    settle(world);
+    // One datagram at a time.
+    const wider = pathOf(world.locals[0]!, 1).recovery;
+    wider.congestion = Object.create(wider.congestion, { window: { value: 1 } });
+    const [up] = pings(world, 100, { size: 1390, batch: 4, count: 40 });
+    world.runFor(2 * SECOND);
+    expect(up.received).toBe(40);
+    expect(up.longestDelay).toBeLessThan(20 * MILLISECOND);
+  });
+
   test("the only path, below 1280: packets cross in fragments", () => {
     const world = join(makeWorld([narrow(1000, { silent: true })]));
     const flows = pings(world, 100, { size: 1300 });
