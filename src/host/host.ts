@@ -8,7 +8,7 @@ import { expectPossible, type HostLog, make, undo } from "./apply.ts";
 import { type Change, type FirewallChange, isOfFirewall, keyOf, type RouteChange } from "./change.ts";
 import { findProgram } from "./command.ts";
 import { HostFailure } from "./failure.ts";
-import { alone, Journal, journalPath } from "./journal.ts";
+import { alone, aloneNow, Journal, journalPath } from "./journal.ts";
 import { type Machine, machineWith, thisMachine } from "./machine.ts";
 import { FORWARDING, type Plan, planOf } from "./plan.ts";
 import { makeTablesBeside } from "./tables.ts";
@@ -59,6 +59,8 @@ export class Host {
   /** The rules of the firewall that are wanted, and the change to them that is under way. */
   private firewall: readonly FirewallChange[] = [];
   private renewing: Promise<void> | null = null;
+  /** The paths have changed, and another portal was just changing something. */
+  private waits = false;
   /** The start has succeeded; and the end has begun. */
   private started = false;
   private ended = false;
@@ -85,7 +87,8 @@ export class Host {
 
   /**
    * To be called when the paths have other interfaces than before: some more, some fewer, or one of them was made anew and
-   * has lost its settings; best before a new one's socket is connected. Cheap when nothing has changed. Never throws.
+   * has lost its settings; best before a new one's socket is connected. Cheap when nothing has changed. Never throws, nor waits
+   * for another portal: what that keeps from being done is done with a tick.
    */
   setPaths(paths: readonly string[]): void {
     try {
@@ -100,29 +103,37 @@ export class Host {
   private change(paths: readonly string[]): void {
     const first = this.journal === null;
     this.paths = paths;
-    // Another portal may hold the lock for long: it is not waited for without a reason.
-    if (this.started && !this.differs()) return;
-    alone(this.path, () => {
-      const { slot, changes, whileUp } = this.plan();
-      if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
-      this.slot = slot;
-      if (this.journal === null) this.begin();
-      this.whileUp = whileUp;
-      const wanted = new Set(changes.map(keyOf));
-      for (const [key, change] of this.made) {
-        if (change.kind === "rule" && !wanted.has(key)) this.take(key, change);
-      }
-      this.firewall = changes.filter(isOfFirewall);
-      for (const change of changes) {
-        if (!this.started) this.add(change);
-        else if (!isOfFirewall(change)) this.tryAdd(change);
-      }
-    });
-    if (this.started) this.renew();
+    this.waits = false;
+    if (!this.started) alone(this.path, () => this.makeAll());
+    else {
+      // Another portal may hold the lock for long: it is not asked for without a reason.
+      if (!this.differs()) return;
+      this.waits = !aloneNow(this.path, () => this.makeAll());
+      if (this.waits) return;
+      this.renew();
+    }
     if (first && this.made.size > 0) {
       this.log.info(
         `changed on this machine: ${this.made.size} things ("portal check" lists them); undone at the end`,
       );
+    }
+  }
+
+  /** Makes what is wanted for the present paths, while no other portal changes anything. */
+  private makeAll(): void {
+    const { slot, changes, whileUp } = this.plan();
+    if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
+    this.slot = slot;
+    if (this.journal === null) this.begin();
+    this.whileUp = whileUp;
+    const wanted = new Set(changes.map(keyOf));
+    for (const [key, change] of this.made) {
+      if (change.kind === "rule" && !wanted.has(key)) this.take(key, change);
+    }
+    this.firewall = changes.filter(isOfFirewall);
+    for (const change of changes) {
+      if (!this.started) this.add(change);
+      else if (!isOfFirewall(change)) this.tryAdd(change);
     }
   }
 
@@ -146,6 +157,7 @@ export class Host {
 
   /** Called now and then; `up`: some path is. */
   onTick(now: number, up: boolean): void {
+    if (this.waits) this.setPaths(this.paths);
     if (this.whileUp.length === 0) return;
     if (up) this.downAt = null;
     else this.downAt ??= now;

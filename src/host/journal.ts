@@ -178,21 +178,35 @@ export function heldByAnother(path: string, file: string): SysctlChange | null {
   return null;
 }
 
-/** Runs `body` while no other portal whose journal is in the same folder changes anything. Makes the folder. */
+/** Runs `body` while no other portal whose journal is in the same folder changes anything: waits for that. Makes the folder. */
 export function alone<Result>(path: string, body: () => Result): Result {
-  const folder = dirname(path);
-  let fd: number;
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o750 });
-    fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  } catch (error) {
-    throw new HostFailure(`cannot use ${folder}: ${(error as Error).message}; change control_socket`);
-  }
+  const fd = openFolder(dirname(path));
   try {
     lock(fd);
     return body();
   } finally {
     closeSync(fd);
+  }
+}
+
+/** The same without waiting. False: another portal changes something now. */
+export function aloneNow(path: string, body: () => void): boolean {
+  const fd = openFolder(dirname(path));
+  try {
+    if (!tryLock(fd)) return false;
+    body();
+    return true;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openFolder(folder: string): number {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o750 });
+    return openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    throw new HostFailure(`cannot use ${folder}: ${(error as Error).message}; change control_socket`);
   }
 }
 

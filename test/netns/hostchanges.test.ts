@@ -125,6 +125,28 @@ machine("paths come, go and come back", () => {
   expect(said.filter((line) => line.includes("cannot"))).toEqual([]);
 });
 
+machine(
+  "a portal that runs does not wait for another that is changing something: it does its part later",
+  async () => {
+    const host = new Host(everything, ["eth0"], log);
+    const holder = Bun.spawn(["flock", "-F", "/run/portal", "sh", "-c", "echo; exec sleep 60"], {
+      stdout: "pipe",
+    });
+    await holder.stdout.getReader().read();
+    host.setPaths(PATHS);
+    host.onTick(0, true);
+    expect(holder.exitCode).toBeNull();
+    expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("0");
+    holder.kill();
+    await holder.exited;
+    host.onTick(1e6, true);
+    expect(setting("ipv4/conf/wwan0/rp_filter")).toBe("2");
+    expect(shell("ip rule | grep 31000")).toContain("oif wwan0");
+    host.undo();
+    expect(said.filter((line) => line.includes("cannot"))).toEqual([]);
+  },
+);
+
 machine("a setting that cannot be made is said once, and again when it had been made meanwhile", () => {
   const host = new Host(config(LOCAL, 'routes = "default"'), ["eth0"], log);
   const wide = PATHS.concat("portal1");
