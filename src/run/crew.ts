@@ -24,12 +24,15 @@ import { FAILED, StartFailure } from "./failure.ts";
 import { Desk } from "./laneaead.ts";
 import { LaneSocket } from "./lanesocket.ts";
 import type { Opened } from "./opened.ts";
-import { ENDING, FLAGS_BYTES, MAIL, type Order, type Setup, type Word } from "./worker.ts";
+import { BEAT, ENDING, FLAGS_BYTES, MAIL, type Order, type Setup, type Word } from "./worker.ts";
 
 /** With "auto": a third thread and a fourth are of use with several paths; beyond that the portal's own is the limit. */
 const MOST_BY_ITSELF = 4;
 /** Milliseconds in which the last trains leave and the workers end. */
 const PATIENCE = 1000;
+
+/** Ticks, of a second or more, after which a worker that goes round no more hangs: one that has nothing to do goes round every second. */
+const HANGING_TICKS = 10;
 
 /** How many threads a portal has, its own among them. On two processors one thread and the kernel have enough to do. */
 export function threadsOf(asked: number | "auto", processors = availableParallelism()): number {
@@ -68,6 +71,9 @@ interface Hand {
   receives: number;
   sends: number;
   over: boolean;
+  /** As it was with the last tick, and in how many ticks it has not changed. */
+  beat: number;
+  still: number;
 }
 
 interface Lent {
@@ -90,6 +96,7 @@ export class Crew {
   private readonly retired: Retired[] = [];
   private nextId = 0;
   private ending = false;
+  private crowded = false;
 
   /** `file`: the program's first, which makes itself a worker where it finds that it is not on the main thread. */
   static async start(workers: number, file = Bun.main): Promise<Crew> {
@@ -125,10 +132,22 @@ export class Crew {
     return socket;
   }
 
-  /** Now and then: frees what nobody needs any more. */
-  onTick(): void {
+  /** Every second or so: frees what nobody needs any more, and sees whether all is well. */
+  onTick(warn: (message: string) => void): void {
     while (this.retired.length > 0 && isPast(this.retired[0]!))
       this.table.remove(this.retired.shift()!.place);
+    for (const hand of this.hands) {
+      const beat = Atomics.load(hand.flags, BEAT);
+      hand.still = beat === hand.beat ? hand.still + 1 : 0;
+      hand.beat = beat;
+      if (hand.still >= HANGING_TICKS) this.fail(`it has stood still for ${HANGING_TICKS} s`);
+    }
+    if (this.crowded || !this.desk.crowded) return;
+    this.crowded = true;
+    warn(
+      "more sessions than portal's worker threads have room for, about 2,000: the others are left to its one main thread; " +
+        "give some of the peers a remote portal of their own",
+    );
   }
 
   /** Waits until everything has left, and ends the workers. */
@@ -162,7 +181,7 @@ export class Crew {
     const bell = new Bell(setup.bell, waker);
     const worker = new Worker(file);
     const flags = new Int32Array(setup.flags);
-    const hand: Hand = { worker, bell, waker, flags, receives: 0, sends: 0, over: false };
+    const hand: Hand = { worker, bell, waker, flags, receives: 0, sends: 0, over: false, beat: -1, still: 0 };
     await new Promise<void>((resolve) => {
       let words = 0;
       const fail = (why: string) => {

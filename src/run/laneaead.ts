@@ -17,6 +17,8 @@ export class Desk {
   /** Of what was sealed last: its key, and its packet number. */
   sealer: LaneAead | null = null;
   packetNumber = 0;
+  /** There was no place for some key. */
+  crowded = false;
   /** Frees the place of a key by which trains may still wait to be sealed. */
   readonly retire: (place: number) => void;
 
@@ -75,7 +77,10 @@ export class LaneAead implements Aead {
   share(index: number | null): boolean {
     if (this.place >= 0) return true;
     this.place = this.desk.keys.put(this.key, this.suite, index);
-    if (this.place < 0) return false;
+    if (this.place < 0) {
+      this.desk.crowded = true;
+      return false;
+    }
     this.generation = this.desk.keys.generationOf(this.place);
     this.opens = index !== null;
     return true;

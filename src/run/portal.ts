@@ -116,7 +116,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
       footprint.onTick(now);
       host.onTick(now, someIsUp(engine));
       supervision.onTick(engine.portal, config.role);
-      crew?.onTick();
+      crew?.onTick((message) => log.warn(message));
       if (caps.onTick(now)) engine.onCapLifted(now);
       if (segments && !canSegment(sockets.sockets)) {
         segments = false;

@@ -40,7 +40,7 @@ export interface Setup {
   readonly bell: SharedArrayBuffer;
   readonly bellFd: number;
   readonly keys: SharedArrayBuffer;
-  /** `MAIL` and `ENDING`. */
+  /** `MAIL`, `ENDING` and `BEAT`. */
   readonly flags: SharedArrayBuffer;
 }
 
@@ -59,10 +59,11 @@ export type Order =
 /** What a worker says: it is ready, it has dropped a socket, it cannot go on. */
 export type Word = "ready" | { readonly dropped: number } | { readonly fault: string };
 
-/** Orders sent so far; and whether it is to end. */
+/** Orders sent so far; whether it is to end; and the worker's own, another at least with every `SLEEP`: it goes round. */
 export const MAIL = 0;
 export const ENDING = 16;
-export const FLAGS_BYTES = 128;
+export const BEAT = 32;
+export const FLAGS_BYTES = 192;
 
 /** Trains or batches of one socket in a turn, so that the others get theirs. */
 const PER_TURN = 8;
@@ -187,6 +188,7 @@ class Work {
     let busy = false;
     let eventsAt = 0;
     while (Atomics.load(this.flags, ENDING) === 0) {
+      Atomics.add(this.flags, BEAT, 1);
       poller.wait(busy ? 0 : SLEEP);
       // Before the look at everything (share/bell.ts).
       if (poller.readable(bellIndex)) this.bell.hush();

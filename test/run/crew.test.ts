@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Crew, threadsOf } from "../../src/run/crew.ts";
 import { FULL, RESULT } from "../../src/run/handiwork.ts";
+import type { LaneAead } from "../../src/run/laneaead.ts";
 import type { LaneSocket } from "../../src/run/lanesocket.ts";
 import type { Aead, CipherSuite } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
@@ -25,8 +26,12 @@ const suites: [string, CipherSuite][] = [aes, chacha, blake2s].flatMap((suite) =
   suite === null ? [] : [[suite.name, suite]],
 );
 
+const warnings: string[] = [];
+const said = (message: string) => void warnings.push(message);
+
 const crews: Crew[] = [];
 afterEach(async () => {
+  warnings.length = 0;
   for (const crew of crews.splice(0)) await crew.end();
 });
 
@@ -336,10 +341,10 @@ test("the goodbye under a key that is closed still leaves, and then the key is w
     here.send(train, 0, bytes, bytes / 40, null);
   }
   aead.close();
-  crew.onTick();
+  crew.onTick(said);
   take(there, opener, 0, 200);
   while (here.trains.backlog > 0) await Bun.sleep(1);
-  crew.onTick();
+  crew.onTick(said);
   // Another has its place, and seals by its own key.
   const again = suite.aead(KEY);
   const bytes = make(again, 200, 4, 100);
@@ -354,6 +359,47 @@ test("a worker that fails is told of with its reason", async () => {
   const until = Date.now() + 5000;
   while (crew.failure === null && Date.now() < until) await Bun.sleep(1);
   expect(crew.failure?.message).toBe("a worker thread has failed: error: out of luck");
+});
+
+test.each([
+  [
+    "one that hangs is told of",
+    "hanginghand.ts",
+    5,
+    "a worker thread has failed: it has stood still for 10 s",
+  ],
+  ["one that goes round does not hang", "hand.ts", 5000, undefined],
+] as const)("of workers, %s", async (_, file, patience, message) => {
+  const crew = await hire(1, file);
+  const { here } = ends(crew);
+  const aead = crew.suite(aes).aead(KEY);
+  for (let i = 0; i < 30; i++) {
+    const bytes = make(aead, i * 4, 4, 100);
+    here.send(train, 0, bytes, bytes / 4, null);
+    for (let wait = 0; wait < patience && here.trains.backlog > 0; wait++) await Bun.sleep(1);
+    crew.onTick(said);
+  }
+  expect(crew.failure?.message).toBe(message!);
+});
+
+test("more keys than there is room for: said once, and the others are used here", async () => {
+  const crew = await hire(1);
+  const { here, there } = ends(crew);
+  const suite = crew.suite(aes);
+  const keys = Array.from({ length: 8192 }, () => suite.aead(KEY) as LaneAead);
+  for (const key of keys) expect(key.share(null)).toBe(true);
+  crew.onTick(said);
+  expect(warnings).toEqual([]);
+  const [a, b] = [suite.aead(KEY), suite.aead(KEY)];
+  for (let next = 0; next < 120; next += 40) {
+    const bytes = make(a, next, 40, 1400);
+    expect(here.send(train, 0, bytes, bytes / 40, null)).toBe("sent");
+    take(there, b, next, 40);
+    crew.onTick(said);
+  }
+  expect(warnings.length).toBe(1);
+  expect(warnings[0]).toStartWith("more sessions than portal's worker threads have room for");
+  for (const key of keys) key.close();
 });
 
 test("a worker that does not even begin is why portal does not start", async () => {
