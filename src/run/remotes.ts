@@ -23,6 +23,8 @@ import { type Resolve, Resolver } from "./resolver.ts";
 const SPREAD_URGENT = 4;
 /** One that has answered before is silent only after so many tries, since a message may be lost. */
 const TRIES_STEADY = 3;
+/** More than any metric. */
+const BEYOND_METRICS = 2 ** 16;
 
 /** What a remote answers that is of no use, for status. */
 const MISFITS: { readonly [outcome in Outcome]?: RemoteReport["status"] } = {
@@ -39,7 +41,7 @@ interface Remote {
   /** What came of asking it last, and which of its misfits the log has told. */
   outcome: Outcome;
   told: Outcome | null;
-  /** Of equally good paths it is asked by the next one after it has not answered. */
+  /** How often it has not answered: it is asked by the next of equally good paths then. */
   turns: number;
 }
 
@@ -219,25 +221,22 @@ export class Remotes {
   }
 
   /**
-   * The paths by which a remote may be asked, the best first: one that is up, that has no data cap, and of a low metric. Of
-   * those that are equally good another one is the first at each of the `turns`: the remote may be in reach of one only.
+   * The paths by which a remote may be asked, the best first: one that is up, of a low metric, without a data cap. At each of
+   * the `turns` another one of those is the first that would be used now: the remote may be in reach of one only, also of one
+   * with a data cap. Not of a backup path, by which everything would have to go then while a better one is up.
    */
   private ways(turns: number): LocalPath[] {
     const { engine, paths } = this.around;
-    const cost = (path: LocalPath): number[] => [
-      engine.pathOf(path)?.status === "up" ? 0 : 1,
-      path.cap === null ? 0 : 1,
-      path.use.metric,
-    ];
+    const rank = (path: LocalPath): number => {
+      const down = engine.pathOf(path)?.status === "up" ? 0 : 1;
+      return down * BEYOND_METRICS + path.use.metric;
+    };
+    const capped = ({ cap }: LocalPath): number => (cap === null ? 0 : 1);
     const able = paths.paths.filter(
       (path) => mayCarry(path) && path.cap?.affords(INITIATION_BYTES) !== false,
     );
-    const order = (a: LocalPath, b: LocalPath): number => {
-      const [x, y] = [cost(a), cost(b)];
-      return x[0]! - y[0]! || x[1]! - y[1]! || x[2]! - y[2]!;
-    };
-    const sorted = able.toSorted(order);
-    const best = sorted.filter((path) => order(path, sorted[0]!) === 0);
+    const sorted = able.toSorted((a, b) => rank(a) - rank(b) || capped(a) - capped(b));
+    const best = sorted.filter((path) => rank(path) === rank(sorted[0]!));
     const first = best.length === 0 ? 0 : turns % best.length;
     return [...best.slice(first), ...best.slice(0, first), ...sorted.slice(best.length)];
   }

@@ -124,13 +124,21 @@ test.each([
 });
 
 describe("asking", () => {
-  test("goes by the path without a data cap, and by the one of the lower metric", async () => {
-    const network = await joined(2, [{ cap_month: "1 GB" }, { metric: 5 }, { metric: 9 }]);
+  test.each([
+    [
+      "a path of the lowest metric, though others have no data cap",
+      [{ cap_month: "1 GB" }, { metric: 5 }],
+      ["eth0"],
+    ],
+    ["such a path without a data cap first", [{ cap_month: "1 GB" }, {}, { metric: 9 }], ["eth1", "eth0"]],
+  ])("goes by %s", async (_, paths, devices) => {
+    const network = await joined(2, paths);
     network.servers[0]!.dead = true;
     await network.until(() => network.used === 1, CHANGE);
+    await network.runFor(300 * SECOND);
     network.knocking.length = 0;
     await network.runFor(300 * SECOND);
-    expect(new Set(network.knocking.map(({ device }) => device))).toEqual(new Set(["eth1"]));
+    expect(new Set(network.knocking.map(({ device }) => device))).toEqual(new Set(devices));
   });
 
   test("a silent remote costs an initiation a minute or so, charged to the cap where there is no other path", async () => {
@@ -213,6 +221,24 @@ describe("a first that is back", () => {
     network.knocking.length = 0;
     await network.until(() => network.used === 0, 30);
     expect(new Set(network.knocking.map(({ device }) => device))).toEqual(new Set(["eth1"]));
+  });
+
+  test.each([
+    ["a path with a data cap beside one without", [{ cap_month: "1 GB" }, {}], "eth1"],
+    ["a path with a data cap, not the backup path", [{ cap_month: "1 GB" }, { metric: 5 }], "eth1"],
+  ])("that only %s reaches is returned to", async (_, paths, blocked) => {
+    const [network, first] = await replaced(paths);
+    first.blocked.add(blocked);
+    first.dead = false;
+    await network.until(() => network.used === 0, 250);
+  });
+
+  test("that only a backup path reaches is not, while another is up", async () => {
+    const [network, first] = await replaced([{}, { metric: 5 }]);
+    first.blocked.add("eth0");
+    first.dead = false;
+    await network.runFor(600 * SECOND);
+    expect([network.used, network.standings[0]]).toEqual([1, "silent"]);
   });
 
   test("is timed on while a message cannot be sent", async () => {
