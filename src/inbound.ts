@@ -203,7 +203,7 @@ export class Inbound {
   }
 
   private newPath(now: number, session: Session, pathId: number, socket: DatagramSocket): Path | null {
-    // A dead path gives way, and none for a local, which knows its own.
+    // A dead path gives way, or one that rests; none for a local, which knows its own.
     const { acceptor } = this.role;
     if (session.order.length >= MAX_PATHS && (acceptor === null || !session.makeRoom(now))) return null;
     return this.role.addPath(now, session, pathId, socket, socket.source);

@@ -188,15 +188,24 @@ export class Session implements Company, Planned {
     return path.recovery.log.next;
   }
 
-  /** Lets the path that has been dead for longest give way to a new one. False: there is none. */
+  /**
+   * Lets the path that has been dead for longest give way to a new one, or if none is dead, the one that has rested for longest:
+   * a peer that has as many paths itself does not begin another. False: all are up.
+   */
   makeRoom(now: number): boolean {
-    let dead: Path | null = null;
+    const dead = this.longestSilent((status) => status !== "up" && status !== "capped");
+    const path = dead ?? this.longestSilent((status) => status === "capped");
+    if (path !== null) this.forget(now, path, "it gives way to a new one");
+    return path !== null;
+  }
+
+  private longestSilent(isMeant: (status: PathStatus) => boolean): Path | null {
+    let found: Path | null = null;
     for (const path of this.order) {
-      if (path.status === "up" || path.status === "capped") continue;
-      if (dead === null || path.silence.heardAt < dead.silence.heardAt) dead = path;
+      if (!isMeant(path.status)) continue;
+      if (found === null || path.silence.heardAt < found.silence.heardAt) found = path;
     }
-    if (dead !== null) this.forget(now, dead, "it gives way to a new one");
-    return dead !== null;
+    return found;
   }
 
   /** Ends a path of the peer's. Of one that was given up that has been told, and its end is no news. */

@@ -1,6 +1,8 @@
 /** Paths that come and go while a session runs: no packet is lost, the remote follows, ids and packet numbers never mix. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { seededRandom } from "../../src/lab/random.ts";
+import { Calendar } from "../../src/proto/calendar.ts";
+import { SETTLED } from "../../src/proto/clock.ts";
 import { MAX_PATHS } from "../../src/proto/limits.ts";
 import type { Path } from "../../src/proto/path.ts";
 import { TYPE_MASK, Type } from "../../src/wire/datagram.ts";
@@ -297,6 +299,36 @@ test("a path that gave way and lives after all is used as it was", () => {
     return path?.status === "up" && path.metric === 3 && path.recovery.congestion.name === "cubic";
   };
   expect(world.runTo(() => isUsed() && allUp(world, world.locals[0]!), 20 * SECOND)).toBe(true);
+});
+
+test("a path that rests gives way too, if none is dead, and is used again in the next period", () => {
+  const cap = {
+    monthBytes: null,
+    dayBytes: 500_000,
+    overBytesPerSecond: 0,
+    calendar: new Calendar("UTC", 1),
+  };
+  const world = join(
+    makeWorld([{ ...dsl, metric: 3, cap }, dsl, dsl], { wall: Date.UTC(2026, 10, 15, 23, 50) }),
+  );
+  const there = sessionOf(world.remote)!;
+  // From here on the time of day is believed.
+  world.runFor(SETTLED);
+  world.locals[0]!.caps[0]!.charge(500_000);
+  expect(world.runTo(() => there.paths[0]!.status === "capped", 10 * SECOND)).toBe(true);
+  world.setLine(world.wires[1]!, { cut: true });
+  expect(world.runTo(() => there.paths[1]!.status === "down", 60 * SECOND)).toBe(true);
+  // The dead one first.
+  expect(there.makeRoom(world.now)).toBe(true);
+  expect(there.order.map(({ id }) => id).sort()).toEqual([0, 2]);
+  expect(there.makeRoom(world.now)).toBe(true);
+  expect(there.makeRoom(world.now)).toBe(false);
+  world.runFor(SECOND);
+  expect(there.order.map(({ id }) => id)).toEqual([2]);
+  world.setLine(world.wires[1]!, { cut: false });
+  const isUsed = () => there.paths[0]?.status === "up" && there.paths[0].metric === 3;
+  expect(world.runTo(() => isUsed() && allUp(world, world.locals[0]!), 300 * SECOND)).toBe(true);
+  expectAll(world, pings(world, 20, { count: 20 }));
 });
 
 test("of a path that ends the log has one line, and none more when its failure was told", () => {
