@@ -56,6 +56,8 @@ interface Interface {
   outward: boolean;
 }
 
+const FULL = `a session has at most ${MAX_PATHS} paths: leave some interfaces out (exclude)`;
+
 interface Way<Socket> {
   readonly path: LocalPath;
   readonly socket: Socket;
@@ -224,7 +226,8 @@ export class PathManager<Socket extends PathSocket> {
     const rows = this.asked.map(({ path, by }): AskedReport => {
       const paths = [...this.ways.keys()].filter((name) => this.askedFor(name)?.path === path);
       const state = this.said.get(path.interface)?.state === "down" ? "down" : "up";
-      const why = state === "down" || paths.length > 0 ? null : this.whyNone(path.interface);
+      const why =
+        state === "down" ? null : paths.length > 0 ? this.whyNotAll(path) : this.whyNone(path.interface);
       return { interface: path.interface, exclude: [...path.exclude], by, state, paths, why };
     });
     for (const [name, { state }] of this.said) {
@@ -274,7 +277,7 @@ export class PathManager<Socket extends PathSocket> {
 
   private begin(now: number, name: string, use: PathUse, cap: CapConfig | null, state: InterfaceState): void {
     if (this.remotes.length === 0) return;
-    const socket = this.tryOpen(name);
+    const socket = this.tryOpen(now, name, state);
     if (socket === null) return;
     const path: LocalPath = { name, socket, use, cap: this.caps.of(name, cap, socket), state };
     this.ways.set(name, { path, socket });
@@ -284,11 +287,17 @@ export class PathManager<Socket extends PathSocket> {
   }
 
   /** Null: it cannot be had now, which is said once. */
-  private tryOpen(name: string): Socket | null {
+  private tryOpen(now: number, name: string, state: InterfaceState): Socket | null {
     try {
-      if (this.ways.size >= MAX_PATHS) throw new Error(`a session has at most ${MAX_PATHS} paths`);
+      const full = this.ways.size >= MAX_PATHS;
+      const other = full && state === "up" ? this.idle : undefined;
+      if (full && other === undefined) throw new Error(FULL);
       const socket = this.open(name, this.remotes);
       this.problems.delete(name);
+      if (other !== undefined) {
+        this.end(now, other, `it gives way to ${name}: ${FULL}`);
+        this.problems.set(other, new Error(FULL));
+      }
       return socket;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -296,6 +305,14 @@ export class PathManager<Socket extends PathSocket> {
       this.problems.set(name, error);
       return null;
     }
+  }
+
+  /**
+   * A path whose interface can carry nothing: of more interfaces than a session has paths, one that can goes before it. Whether
+   * a path is answered is no reason, as they would take turns.
+   */
+  private get idle(): string | undefined {
+    return [...this.ways.values()].find(({ path }) => path.state !== "up")?.path.name;
   }
 
   private change(now: number, { path, socket }: Way<Socket>, use: PathUse, config: CapConfig | null): void {
@@ -330,6 +347,11 @@ export class PathManager<Socket extends PathSocket> {
     if (this.remotes.length === 0) return "waits for the remote's address";
     const problem = this.problems.get(name);
     return problem === undefined ? "waits for its interface" : `is refused: ${problem.message}`;
+  }
+
+  private whyNotAll(path: PathConfig): string | null {
+    const [name, problem] = [...this.problems].find(([each]) => this.askedFor(each)?.path === path) ?? [];
+    return problem === undefined ? null : `is refused for ${name}: ${problem.message}`;
   }
 
   /** Says once that there is no path, and what would be one. */

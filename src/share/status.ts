@@ -105,7 +105,7 @@ export interface AskedReport {
   state: "up" | "down";
   /** The interfaces that are paths by it now. */
   paths: string[];
-  /** What it does without any, in words; null when it has some, or is held down. */
+  /** What it does without any, or why it lacks one that it should have, in words; null when it has all, or is held down. */
   why: string | null;
 }
 

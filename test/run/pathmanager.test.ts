@@ -2,6 +2,7 @@
 import { beforeEach, expect, test } from "bun:test";
 import type { PathConfig } from "../../src/config/config.ts";
 import type { Cap } from "../../src/proto/cap.ts";
+import { MAX_PATHS } from "../../src/proto/limits.ts";
 import { Caps } from "../../src/run/caps.ts";
 import type { LocalPath, PathUse } from "../../src/run/engine.ts";
 import { createLog } from "../../src/run/log.ts";
@@ -337,4 +338,36 @@ test("settings of a command obey the rules of the file, in one line", () => {
     'congestion cannot be "vegas"',
   );
   expect(pathOf({ interface: 'a"\n[remote]' })).toContain("cannot be the name of an interface");
+});
+
+test("more interfaces than a session has paths: status and log say so, and those that can carry go first", () => {
+  configure("eth*");
+  paths.setRemotes(0, [HERE]);
+  const all = Array.from({ length: MAX_PATHS }, (_, i) => `eth${i}`);
+  interfaces(...all);
+  const why = () => paths.report()[0]!.why;
+  expect(why()).toBeNull();
+  interfaces("eth90");
+  const full = "a session has at most 32 paths: leave some interfaces out (exclude)";
+  expect(why()).toBe(`is refused for eth90: ${full}`);
+  expect(log.filter((line) => line.includes(full))).toEqual([expect.stringContaining("path eth90:")]);
+  expect(names()).toEqual(all.sort());
+
+  // One has no carrier: it gives way, once the other can be had. Another such one takes nobody's place.
+  paths.onInterface(0, { name: "eth7", state: "no carrier", outward: true });
+  refusal = "not now";
+  paths.onTick(0);
+  expect(names()).toEqual(all.sort());
+  refusal = null;
+  paths.onTick(0);
+  expect([live.has("eth7"), live.has("eth90"), live.size]).toEqual([false, true, MAX_PATHS]);
+  expect(why()).toBe(`is refused for eth7: ${full}`);
+  paths.onInterface(0, { name: "eth91", state: "down", outward: true });
+  expect([live.has("eth91"), live.size, open]).toEqual([false, MAX_PATHS, MAX_PATHS]);
+  // It is back, and all others carry; then there is room.
+  interfaces("eth7");
+  expect(live.has("eth7")).toBe(false);
+  paths.onInterface(0, { name: "eth3", state: "missing", outward: true });
+  paths.onTick(0);
+  expect([live.has("eth7"), live.size]).toEqual([true, MAX_PATHS]);
 });
