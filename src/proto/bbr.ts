@@ -154,6 +154,11 @@ export class Bbr implements Congestion {
 
   onAcked(): void {}
 
+  onDoubtfulLoss(): void {}
+
+  /** What an overflow has taken, a bound of what is in flight, is no less than what fills the pipe. */
+  onNoCongestion(): void {}
+
   onLost(): void {}
 
   /** The path was silent. Its rate may be what it was, so it is tried from below. */

@@ -24,6 +24,10 @@ export interface Congestion {
   onSent(now: number, bytes: number, inFlight: number): void;
   /** A packet sent at `sentAt` arrived. `limited`: the window, not a lack of data, held the sender back. */
   onAcked(now: number, bytes: number, sentAt: number, rtt: number, limited: boolean): void;
+  /** What is lost from now on may be no sign of congestion. Told before the `onLost` of the first of it. */
+  onDoubtfulLoss(): void;
+  /** It was none: what has been taken for it since is given back. */
+  onNoCongestion(): void;
   /** A packet sent at `sentAt` was lost. */
   onLost(now: number, bytes: number, sentAt: number): void;
   /** An acknowledgement has been taken whole: what it tells of the path's rate. After its `onAcked` and `onLost`. */

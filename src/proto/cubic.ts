@@ -3,8 +3,8 @@
  * fast while far below the window that lost, slowly around it, and fast again beyond. So a long path of a high rate is
  * filled in seconds, where New Reno takes minutes; where New Reno would be the faster, it grows as that.
  *
- * It does not end slow start by delay (section 4.10), for the reason in lossbased.ts, and takes no reduction back for a
- * loss that turns out to be none (section 4.9.2).
+ * It does not end slow start by delay (section 4.10), for the reason in lossbased.ts. It takes a reduction back for losses that
+ * turn out to be of packets too large for the path (section 4.9.2, proto/pathmtu.ts), not for packets that come late after all.
  */
 import {
   CUBIC_REDUCTION,
@@ -29,6 +29,9 @@ export class Cubic extends LossBased {
   private elapsed = 0;
   /** When the stage last grew the window; -1 = it has not begun. */
   private grownAt = -1;
+  /** Both windows before losses that may be no sign of congestion. */
+  private plateauBefore = 0;
+  private priorBefore = 0;
 
   protected avoid(now: number, bytes: number, rtt: number): void {
     if (this.grownAt < 0) this.begin();
@@ -56,11 +59,24 @@ export class Cubic extends LossBased {
     return this.window * CUBIC_REDUCTION;
   }
 
+  override onDoubtfulLoss(): void {
+    super.onDoubtfulLoss();
+    this.plateauBefore = this.plateau;
+    this.priorBefore = this.prior;
+  }
+
+  override onNoCongestion(): void {
+    super.onNoCongestion();
+    this.plateau = this.plateauBefore;
+    this.prior = this.priorBefore;
+    this.grownAt = -1;
+  }
+
   /** Section 4.8: after slow start has come back to the level it had, the curve begins at its plateau. */
   override onTimeout(now: number): void {
     super.onTimeout(now);
-    this.plateau = 0;
-    this.prior = 0;
+    this.plateau = this.plateauBefore = 0;
+    this.prior = this.priorBefore = 0;
     this.grownAt = -1;
   }
 

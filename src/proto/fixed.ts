@@ -34,6 +34,10 @@ export class Fixed implements Congestion {
     if (rtt > 0) this.rtt += (rtt - this.rtt) / 8;
   }
 
+  onDoubtfulLoss(): void {}
+
+  onNoCongestion(): void {}
+
   onLost(_now: number, _bytes: number, _sentAt: number): void {}
 
   onRate(): void {}

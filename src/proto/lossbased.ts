@@ -22,6 +22,9 @@ export abstract class LossBased implements Congestion {
   protected readonly datagram: number;
   /** Packets sent before this moment belong to a loss already answered (RFC 9002 section 7.3.2). */
   private recoveryStart = -1;
+  /** Window and threshold before losses that may be no sign of congestion; 0 when there were none. */
+  private windowBefore = 0;
+  private thresholdBefore = 0;
 
   readonly pausing = false;
   readonly variation = 0;
@@ -62,6 +65,19 @@ export abstract class LossBased implements Congestion {
     else this.avoid(now, bytes, rtt);
   }
 
+  onDoubtfulLoss(): void {
+    this.windowBefore = this.window;
+    this.thresholdBefore = this.slowStartThreshold;
+  }
+
+  /** As RFC 9438 section 4.9.2 does it for losses that turn out to be none. */
+  onNoCongestion(): void {
+    this.window = Math.max(this.window, this.windowBefore);
+    this.slowStartThreshold = Math.max(this.slowStartThreshold, this.thresholdBefore);
+    this.windowBefore = 0;
+    this.thresholdBefore = 0;
+  }
+
   onLost(now: number, _bytes: number, sentAt: number): void {
     if (sentAt <= this.recoveryStart) return;
     this.recoveryStart = now;
@@ -81,5 +97,7 @@ export abstract class LossBased implements Congestion {
     }
     this.window = INITIAL_WINDOW_PACKETS * this.datagram;
     this.recoveryStart = now;
+    this.windowBefore = 0;
+    this.thresholdBefore = 0;
   }
 }

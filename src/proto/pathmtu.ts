@@ -72,12 +72,16 @@ export class PathMtu {
   /** Lost datagrams that make a black hole, and the smallest of them. */
   private doubts = 0;
   private doubtful = Number.POSITIVE_INFINITY;
+  /** They have made the search fall back, and what was believed is asked for. */
+  private inDoubt = false;
+  private readonly onHole: () => void;
   /** The newest acknowledged datagram that was larger than `least`. */
   private provenNumber = -1;
   private provenSize = 0;
 
-  /** `most`: the largest datagram that we have to send. */
-  constructor(most: number, headers: number) {
+  /** `most`: the largest datagram that we have to send. `onHole`: told when doubtful losses have proved to be a black hole. */
+  constructor(most: number, headers: number, onHole: () => void = () => {}) {
+    this.onHole = onHole;
     this.most = most;
     this.headers = headers;
     this.base = Math.min(BASE_PACKET - headers, most);
@@ -129,6 +133,7 @@ export class PathMtu {
     if (this.most === this.base && this.state === "complete") return;
     // Until a probe of it is lost, what was found before is believed.
     const believed = this.known ? this.found : this.base;
+    this.inDoubt = false;
     this.fallBack(now, this.found);
     this.limit = believed;
   }
@@ -187,6 +192,7 @@ export class PathMtu {
 
   onProbeAcked(now: number, bytes: number): void {
     this.forgive();
+    this.inDoubt = false;
     this.confirmed = true;
     if (bytes >= this.refused) this.refused = Number.POSITIVE_INFINITY;
     const more = bytes > this.limit;
@@ -226,6 +232,7 @@ export class PathMtu {
   onTooBig(now: number, bytes: number): void {
     if (this.underWay && bytes === this.candidate) {
       this.underWay = false;
+      this.someLost = true;
       this.refuse(now);
     } else if (bytes <= this.limit) this.doubt(now);
   }
@@ -241,16 +248,20 @@ export class PathMtu {
     if (bytes >= this.doubtful) this.forgive();
   }
 
-  onLost(now: number, packetNumber: number, bytes: number): void {
-    if (bytes <= this.least || bytes > this.limit) return;
-    if (packetNumber < this.provenNumber && bytes <= this.provenSize) return;
+  /** True for the first of some losses that may be a black hole's, and no sign of congestion (section 3). */
+  onLost(now: number, packetNumber: number, bytes: number): boolean {
+    if (bytes <= this.least || bytes > this.limit) return false;
+    if (packetNumber < this.provenNumber && bytes <= this.provenSize) return false;
+    const first = this.doubts === 0 && !this.inDoubt;
     this.doubts++;
     this.doubtful = Math.min(this.doubtful, bytes);
     if (this.doubts >= LOST_TO_DOUBT) this.doubt(now);
+    return first;
   }
 
   /** Back to the base at once; what was believed until now is asked for first. */
   private doubt(now: number): void {
+    this.inDoubt = this.doubts > 0;
     this.fallBack(now, this.limit);
   }
 
@@ -278,6 +289,8 @@ export class PathMtu {
   }
 
   private refuse(now: number): void {
+    if (this.inDoubt) this.onHole();
+    this.inDoubt = false;
     if (this.candidate === this.base) this.fail(now);
     else {
       this.refused = Math.min(this.refused, this.candidate);

@@ -57,7 +57,7 @@ export class Recovery {
   /** `headers`: of IP and UDP, around each datagram. */
   constructor(congestion: Congestion, datagram: number, sink: RecoverySink, headers = 28) {
     this.congestion = congestion;
-    this.mtu = new PathMtu(datagram, headers);
+    this.mtu = new PathMtu(datagram, headers, () => this.congestion.onNoCongestion());
     this.pacer = new Pacer(datagram);
     this.sink = sink;
   }
@@ -268,9 +268,9 @@ export class Recovery {
     // Nor may be that of a datagram as large as a probe that was lost.
     const sentAt = this.log.timeOf(packetNumber);
     if (!quiet && !this.mtu.suspects(bytes, sentAt)) {
+      if (this.mtu.onLost(now, packetNumber, bytes)) this.congestion.onDoubtfulLoss();
       this.rate.onLost(bytes);
       this.congestion.onLost(now, bytes, sentAt);
-      this.mtu.onLost(now, packetNumber, bytes);
     }
     this.lostPackets++;
     if (position >= 0) this.sink.onLost(position);

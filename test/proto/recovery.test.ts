@@ -1,11 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { Cubic } from "../../src/proto/cubic.ts";
 import { Fixed } from "../../src/proto/fixed.ts";
 import { GRANULARITY, INITIAL_RTT, MAX_ACK_DELAY } from "../../src/proto/limits.ts";
+import type { LossBased } from "../../src/proto/lossbased.ts";
 import { NewReno } from "../../src/proto/newreno.ts";
+import { MAX_PROBES } from "../../src/proto/pathmtu.ts";
 import { Reception } from "../../src/proto/reception.ts";
 import { Recovery } from "../../src/proto/recovery.ts";
-import { NO_POSITION } from "../../src/proto/sentlog.ts";
+import { NO_POSITION, SIZE_PROBE } from "../../src/proto/sentlog.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { ackBytes } from "../../src/wire/ack.ts";
 
@@ -18,7 +21,7 @@ interface Outcome {
   readonly lost: number[];
 }
 
-function start(congestion = new NewReno(D)): Outcome {
+function start(congestion: LossBased = new NewReno(D)): Outcome {
   const delivered: number[] = [];
   const lost: number[] = [];
   const recovery = new Recovery(congestion, D, {
@@ -363,4 +366,88 @@ test("any bytes as an acknowledgement: no exception, nothing in flight below 0",
       expect(recovery.log.oldest).toBeLessThanOrEqual(recovery.log.next);
     }),
   );
+});
+
+describe("losses of packets that have become too large for the path", () => {
+  /** Of a path that has found out that it carries full-sized datagrams, and used them. */
+  function busy(congestion: LossBased): Recovery {
+    const { recovery } = start(congestion);
+    recovery.resume(0);
+    probe(recovery, 0);
+    acknowledge(recovery, 20_000, { largest: 0 });
+    for (let round = 1; round <= 3; round++) {
+      const first = recovery.log.next;
+      send(recovery, round * 20_000, Math.floor(congestion.window / D));
+      const largest = recovery.log.next - 1;
+      acknowledge(recovery, (round + 1) * 20_000, { largest, first: largest - first });
+    }
+    expect(recovery.mtu.state).toBe("complete");
+    return recovery;
+  }
+
+  /** Lets the probe that is due leave. */
+  function probe(recovery: Recovery, now: number): void {
+    expect(recovery.mtu.isDue(now, recovery.sentBytes)).toBe(true);
+    recovery.mtu.onProbeSent();
+    recovery.onSent(now, recovery.mtu.candidate, SIZE_PROBE, true);
+  }
+
+  /** Small packets leave, and are all that arrives of what has left since. */
+  function small(recovery: Recovery, now: number): void {
+    for (let i = 0; i < 4; i++) recovery.onSent(now, 60, NO_POSITION, true);
+    acknowledge(recovery, now + 20_000, { largest: recovery.log.next - 1, first: 3 });
+  }
+
+  test.each([
+    ["New Reno", () => new NewReno(D)],
+    ["CUBIC", () => new Cubic(D)],
+  ])("take nothing of the window once that has proved to be so: %s", (_, make) => {
+    const congestion = make();
+    const recovery = busy(congestion);
+    const { window, slowStartThreshold } = congestion;
+    for (const now of [100_000, 150_000]) {
+      send(recovery, now, 10);
+      small(recovery, now);
+    }
+    expect(congestion.window).toBeLessThan(0.75 * window);
+    for (let i = 0; i < MAX_PROBES; i++) {
+      expect(congestion.window).toBeLessThan(0.75 * window);
+      probe(recovery, 200_000 + i * 50_000);
+      small(recovery, 200_000 + i * 50_000);
+    }
+    expect(recovery.mtu.refused).toBe(D);
+    expect(congestion.window).toBe(window);
+    expect(congestion.slowStartThreshold).toBe(slowStartThreshold);
+    // The next loss is one.
+    send(recovery, 400_000, 1);
+    for (let i = 0; i < 4; i++) recovery.onSent(400_000, 1252, NO_POSITION, true);
+    acknowledge(recovery, 420_000, { largest: recovery.log.next - 1, first: 2 });
+    expect(congestion.window).toBeLessThan(0.75 * window);
+  });
+
+  test("take as much as any when a probe is answered after all", () => {
+    const congestion = new NewReno(D);
+    const recovery = busy(congestion);
+    const { window } = congestion;
+    send(recovery, 100_000, 10);
+    small(recovery, 100_000);
+    probe(recovery, 200_000);
+    acknowledge(recovery, 220_000, { largest: recovery.log.next - 1 });
+    expect(recovery.mtu.state).toBe("complete");
+    expect(congestion.window).toBeLessThan(0.6 * window);
+  });
+
+  test("what our own kernel no longer takes is no sign of congestion either", () => {
+    const congestion = new NewReno(D);
+    const recovery = busy(congestion);
+    const { window } = congestion;
+    const { mtu } = recovery;
+    send(recovery, 100_000, 10);
+    mtu.onTooBig(100_000, D);
+    probe(recovery, 100_000);
+    mtu.onTooBig(100_000, D);
+    small(recovery, 100_000);
+    expect(recovery.lostPackets).toBe(10);
+    expect(congestion.window).toBeGreaterThanOrEqual(window);
+  });
 });

@@ -27,6 +27,10 @@ export class Steady implements Congestion {
 
   onAcked(): void {}
 
+  onDoubtfulLoss(): void {}
+
+  onNoCongestion(): void {}
+
   onLost(): void {}
 
   onRate(_now: number, _sample: RateSample): void {}
