@@ -239,7 +239,7 @@ describe("a black hole that appears in mid-flow", () => {
     world.wires[0]!.mtu = 1350;
     // All that was under way is lost, and the flow has to begin anew.
     world.runFor(6 * SECOND);
-    expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(8.5);
+    expect(goodput(world, stream, 6 * SECOND)).toBeGreaterThan(8.5);
     expectFound(world, 0, [world.locals[0]!]);
   });
 
