@@ -57,8 +57,13 @@ export const MAX_NACKS = 16;
 export const REPLAY_WINDOW = 8192;
 /** A hole in a path's packet numbers is given up (NACKed) by the receiver after this long, once later packets came. */
 export const NACK_AFTER = 100 * MILLISECOND;
-/** How often a lost packet is sent again while it is useful. */
-export const MAX_RESENDS = 2;
+/**
+ * How often a lost packet is sent again while it is useful. A queue that overflows while flows start takes some three times
+ * in a row: with 2, a datagram of every 1,200 was lost for good beside four TCP flows on 10 Mbit/s, with 3, none of 16,000.
+ */
+export const MAX_RESENDS = 3;
+/** So often it may leave again by the path that lost it. */
+export const RESENDS_BY_ANY = 1;
 /** The pacer lets this much time's worth of bytes leave at once, so that a timer of 1 ms suffices and GSO has something to cut. */
 export const PACING_QUANTUM = MILLISECOND;
 /** At least this many datagrams may leave at once. */

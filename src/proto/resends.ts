@@ -1,7 +1,7 @@
 /**
  * What the paths lost, and which of it leaves again by which path. The oldest loss goes first, by whichever path has room, but:
  *
- *   - The last attempt is not for the path that lost the packet before, whose queue may be overflowing, if there is another.
+ *   - What was lost more than once is not for the path that lost it last, whose queue may be overflowing, if there is another.
  *   - What is larger than a path carries is left to one that carries it (proto/innermtu.ts).
  *
  * These wait apart, so that a path that may not take them need not look at each, however many they are.
@@ -9,7 +9,7 @@
 import type { DropCounters } from "../share/counters.ts";
 import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, type Ring } from "../share/ring.ts";
 import { isForLarger } from "./innermtu.ts";
-import { MAX_RESENDS } from "./limits.ts";
+import { MAX_RESENDS, RESENDS_BY_ANY } from "./limits.ts";
 import type { Path } from "./path.ts";
 
 const INITIAL = 16;
@@ -56,8 +56,8 @@ export class ResendQueue {
   }
 }
 
-/** Last attempts with packets that this path lost before. */
-interface Last {
+/** Packets that had better not leave by this path again. */
+interface Kept {
   readonly pathId: number;
   readonly queue: ResendQueue;
 }
@@ -69,8 +69,8 @@ export class Resends {
   private readonly common = new ResendQueue();
   /** Those that were too large for a path that could have taken them. */
   private readonly large = new ResendQueue();
-  /** One of each path that has lost such packets lately. */
-  private lasts: Last[] = [];
+  /** One of each path that has lost packets for another time lately. */
+  private kept: Kept[] = [];
 
   /** `paths`: of the session. */
   constructor(ring: Ring, paths: readonly Path[], drops: DropCounters) {
@@ -82,7 +82,7 @@ export class Resends {
   /** About so many wait: some may have arrived meanwhile. */
   get length(): number {
     let length = this.common.length + this.large.length;
-    for (let i = 0; i < this.lasts.length; i++) length += this.lasts[i]!.queue.length;
+    for (let i = 0; i < this.kept.length; i++) length += this.kept[i]!.queue.length;
     return length;
   }
 
@@ -112,7 +112,7 @@ export class Resends {
       return;
     }
     ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | NOTE_WAITS | resends);
-    (resends < MAX_RESENDS ? this.common : this.lastOf(path.id)).push(position);
+    (resends <= RESENDS_BY_ANY ? this.common : this.keptFrom(path.id)).push(position);
   }
 
   /** The position of a packet that is to leave again by this path now; -1: none. `any`: also what is better sent on another. */
@@ -129,21 +129,20 @@ export class Resends {
   trim(): void {
     this.common.trim();
     this.large.trim();
-    this.lasts = this.lasts.filter(({ queue }) => queue.length > 0);
+    this.kept = this.kept.filter(({ queue }) => queue.length > 0);
   }
 
   private choose(now: number, path: Path, any: boolean): number {
     const large = this.large.length === 0 ? -1 : this.firstLarge(now, path);
     if (large >= 0) return large;
-    const common = this.firstOf(this.common, now, path);
-    if (common >= 0) return common;
-    for (let i = 0; i < this.lasts.length; i++) {
-      const { pathId, queue } = this.lasts[i]!;
+    // What has been waited for longest.
+    for (let i = 0; i < this.kept.length; i++) {
+      const { pathId, queue } = this.kept[i]!;
       if (queue.length === 0 || (pathId === path.id && !any && this.hasOther(path))) continue;
-      const last = this.firstOf(queue, now, path);
-      if (last >= 0) return last;
+      const position = this.firstOf(queue, now, path);
+      if (position >= 0) return position;
     }
-    return -1;
+    return this.firstOf(this.common, now, path);
   }
 
   /** Takes the first of a queue that this path may take, and puts apart what is too large for it. */
@@ -194,12 +193,12 @@ export class Resends {
     return false;
   }
 
-  private lastOf(pathId: number): ResendQueue {
-    let last = this.lasts.find((each) => each.pathId === pathId);
-    if (last === undefined) {
-      last = { pathId, queue: new ResendQueue() };
-      this.lasts.push(last);
+  private keptFrom(pathId: number): ResendQueue {
+    let kept = this.kept.find((each) => each.pathId === pathId);
+    if (kept === undefined) {
+      kept = { pathId, queue: new ResendQueue() };
+      this.kept.push(kept);
     }
-    return last.queue;
+    return kept.queue;
   }
 }

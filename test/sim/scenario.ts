@@ -73,7 +73,7 @@ export function expectAll(world: World, flows: readonly Datagrams[]): void {
 
 /**
  * With nothing under way any more: what did not come out was dropped by a queue, and counted there, packet by packet: by a
- * portal's, or, hardly ever, three times by a line's that overflows.
+ * portal's, or, hardly ever, four times by a line's that overflows.
  */
 export function expectExact(world: World): void {
   const { ledger, nodes } = world;
