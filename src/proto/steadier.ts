@@ -3,7 +3,8 @@
  * queue, and stops doubling its window long before there is one (HyStart, RFC 9406: on a path that varies by a tenth of its
  * round trip at once, and then it takes minutes to fill it). So the acknowledgements of such a flow that come early are
  * kept until they come as late as most do. Packets of other kinds are never kept, unless they are behind one of the same
- * flow that is; those that come late are not kept, so a queue is seen as ever.
+ * flow that is; those that come late are not kept, so a queue is seen as ever. Nor is anything kept of a flow that begins as
+ * a dialogue: a request, a handshake of TLS.
  *
  * How long a round trip takes is seen here, inside the tunnel: from a segment's leaving to its acknowledgement.
  *
@@ -39,8 +40,13 @@ const MARK_APART = MILLISECOND;
 /** After so long, or so many bytes, slow start is over. */
 const YOUNG = 15 * SECOND;
 const YOUNG_BYTES = 64_000_000;
-/** A flow that sent nothing for so long makes room for another; for so long as it may be young, and it may be another. */
+/** A flow that sent nothing for so long makes room for another; for so long as it may be young, and it begins anew. */
 const IDLE = SECOND;
+/**
+ * Before its first acknowledgement a flow has sent its whole initial window (RFC 6928, ten segments), or it is a dialogue: its
+ * packets are not to come later, and its sender knows a shorter round trip by the time it sends more.
+ */
+const INITIAL_BYTES = 12_000;
 /** What a path varies by when it is at rest, so many times, is what it varies by under load: later packets wait for late ones. */
 const TIMES = 3;
 /** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is as much again. */
@@ -56,6 +62,12 @@ class YoungFlow {
   began = 0;
   lastAt = Number.NEGATIVE_INFINITY;
   bytes = 0;
+  /** Nothing of what it sent has been acknowledged. */
+  fresh = true;
+  /** Its acknowledgements are not kept, or no more. */
+  grown = false;
+  /** Sequence of the first byte. */
+  start = 0;
   /** How much later than the least round trip acknowledgements are to come. */
   spread = 0;
   least = Number.POSITIVE_INFINITY;
@@ -104,14 +116,17 @@ export class Steadier implements PacketSink {
     const payload = offset + length - tcp - (packet.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4;
     const bytes = payload + ((flags & SYN) === 0 ? 0 : 1);
     if (bytes <= 0) return;
-    const flow = this.flowFor(now, connectionHash(packet, offset), spread);
+    const flow = this.flowFor(now, connectionHash(packet, offset), (flags & SYN) !== 0);
     if (flow === null) return;
     const end = (packet.view.getUint32(tcp + TCP_SEQUENCE) + bytes) >>> 0;
+    if (flow.bytes === 0) {
+      flow.spread = spread;
+      flow.start = (end - payload) >>> 0;
+    }
     // Sent again: its acknowledgement says nothing (RFC 6298 section 3).
     if (flow.bytes > 0 && ((end - flow.end) | 0) <= 0) return;
     flow.end = end;
     flow.bytes += bytes;
-    flow.lastAt = now;
     const last = (flow.first + flow.count - 1) & (MARKS - 1);
     if (flow.count > 0 && (flow.count === MARKS || now - flow.times[last]! < MARK_APART)) {
       flow.ends[last] = end;
@@ -163,21 +178,26 @@ export class Steadier implements PacketSink {
     }
   }
 
-  private flowFor(now: number, key: number, spread: number): YoungFlow | null {
+  /** The flow that a packet of this connection belongs to; null when it is none, or no longer, to look after. */
+  private flowFor(now: number, key: number, begins: boolean): YoungFlow | null {
     if (this.flows.length === 0) for (let i = 0; i < FLOWS; i++) this.flows.push(new YoungFlow());
     const flow = this.flows[key & (FLOWS - 1)]!;
     const idle = now - flow.lastAt;
-    if (flow.key !== key || idle > YOUNG) {
-      if (idle < IDLE || flow.head !== NONE) return null;
+    const own = flow.key === key;
+    if (own ? begins || idle > YOUNG : idle > IDLE || (begins && flow.grown)) {
+      if (flow.head !== NONE) return null;
       flow.key = key;
       flow.began = now;
-      this.youngUntil = now + YOUNG;
       flow.bytes = 0;
-      flow.spread = spread;
+      flow.fresh = true;
+      flow.grown = false;
       flow.least = Number.POSITIVE_INFINITY;
       flow.count = 0;
-    }
-    return isYoung(flow, now) ? flow : null;
+      this.youngUntil = now + YOUNG;
+    } else if (!own) return null;
+    flow.lastAt = now;
+    flow.grown ||= now - flow.began >= YOUNG || flow.bytes > YOUNG_BYTES;
+    return flow.grown ? null : flow;
   }
 
   private flowOf(block: Block, offset: number, length: number): YoungFlow | undefined {
@@ -191,10 +211,9 @@ export class Steadier implements PacketSink {
   /** When this packet of the other direction should go on, by itself. */
   private dueOf(flow: YoungFlow, block: Block, offset: number, length: number): number {
     const tcp = offset + ipHeaderBytes(block, offset);
-    if (!isYoung(flow, this.now)) return 0;
     const flags = block.bytes[tcp + TCP_FLAGS]!;
-    const header = (block.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4;
-    if ((flags & (ACK | SYN | FIN | RST)) !== ACK || tcp + header !== offset + length) return 0;
+    flow.grown ||= this.now - flow.began >= YOUNG;
+    if ((flags & ACK) === 0 || flow.grown) return 0;
     const acked = block.view.getUint32(tcp + TCP_ACK);
     while (flow.count > 1 && ((acked - flow.ends[flow.first]!) | 0) > 0) {
       flow.first = (flow.first + 1) & (MARKS - 1);
@@ -202,8 +221,13 @@ export class Steadier implements PacketSink {
     }
     const sentAt = flow.times[flow.first]!;
     flow.least = Math.min(flow.least, this.now - sentAt);
+    if (((acked - flow.start) | 0) <= 0) return 0;
+    if (flow.fresh && flow.bytes < INITIAL_BYTES) flow.grown = true;
+    flow.fresh = false;
+    const header = (block.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4;
+    const plain = (flags & (SYN | FIN | RST)) === 0 && tcp + header === offset + length;
     // No round trip becomes twice as long.
-    return sentAt + flow.least + Math.min(flow.spread, flow.least);
+    return plain && !flow.grown ? sentAt + flow.least + Math.min(flow.spread, flow.least) : 0;
   }
 
   private keep(
@@ -268,8 +292,4 @@ export class Steadier implements PacketSink {
     this.flags = enlarged(this.flags, new Uint8Array(room));
     this.dues = enlarged(this.dues, new Float64Array(room));
   }
-}
-
-function isYoung(flow: YoungFlow, now: number): boolean {
-  return now - flow.began < YOUNG && flow.bytes <= YOUNG_BYTES;
 }

@@ -24,16 +24,24 @@ export class ProgramMemory {
   }
 }
 
-/** Where the file is mapped as it is: nobody may write there, and the loader has changed nothing (proc(5), smaps). */
+/** Where the file's machine code is mapped as it is: nobody may write there, and the loader has changed nothing (proc(5), smaps). */
 function untouched(): Range[] {
-  const file = readlinkSync("/proc/self/exe");
   const found: Range[] = [];
+  let file: string;
+  let maps: string;
+  try {
+    file = readlinkSync("/proc/self/exe");
+    maps = readFileSync("/proc/self/smaps", "utf8");
+  } catch {
+    // A kernel without this list: nothing is given back.
+    return found;
+  }
   let range: Range | null = null;
-  for (const line of readFileSync("/proc/self/smaps", "utf8").split("\n")) {
+  for (const line of maps.split("\n")) {
     const header = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/.exec(line);
     if (header !== null) {
       const from = Number.parseInt(header[1]!, 16);
-      const readOnly = /^r-[-x]p$/.test(header[3]!) && header[4] === file;
+      const readOnly = /^r-xp$/.test(header[3]!) && header[4] === file;
       range = readOnly ? { from, bytes: Number.parseInt(header[2]!, 16) - from } : null;
     } else if (range !== null && /^Anonymous: +0 kB/.test(line)) found.push(range);
   }

@@ -35,8 +35,16 @@ class Rig {
   );
   variation = VARIATION;
 
-  /** A segment leaves into the tunnel. */
+  private readonly opened = new Set<number>();
+
+  /** A segment leaves into the tunnel; the first of a flow behind the rest of an initial window. */
   send(sequence: number, bytes = 1000, fields: Partial<PacketFields> = {}): void {
+    const port = fields.port ?? 0;
+    if (!this.opened.has(port) && fields.flags !== SYN) {
+      const before = { payload: new Uint8Array(12_000), sequence: sequence - 12_000 };
+      this.stage(ipPacket({ protocol: 6, ...fields, ...before }));
+    }
+    this.opened.add(port);
     this.stage(ipPacket({ protocol: 6, payload: new Uint8Array(bytes), sequence, ...fields }));
   }
 
@@ -151,10 +159,10 @@ describe("acknowledgements of a flow that begins", () => {
     rig.pass(40 * MS);
     rig.acknowledge(100, { flags: SYN_ACK });
     expect(rig.delivered).toEqual([100]);
-    rig.send(100);
+    rig.send(100, 14_000);
     rig.pass(45 * MS);
     rig.acknowledge(1100);
-    expect(rig.steadier.nextAt).toBe(START + 40 * MS + 45 * MS + SPREAD);
+    expect(rig.steadier.nextAt).toBe(START + 40 * MS + 40 * MS + SPREAD);
   });
 
   test("what was sent again says nothing of round trips", () => {
@@ -206,6 +214,41 @@ describe("acknowledgements of a flow that begins", () => {
       rig.acknowledge((segments * 60_000) >>> 0);
       expect(rig.out.length).toBe(before + 1);
     }
+  });
+});
+
+describe("what is kept of no flow", () => {
+  test("one that begins with a question, or a handshake of its own, also when it sends much then", () => {
+    const rig = new Rig();
+    rig.send(99, 0, { flags: SYN });
+    rig.pass(40 * MS);
+    rig.acknowledge(100, { flags: SYN_ACK });
+    rig.send(100, 500);
+    rig.pass(50 * MS);
+    rig.acknowledge(600);
+    rig.send(600, 50_000);
+    rig.pass(41 * MS);
+    rig.acknowledge(40_000);
+    expect(rig.delivered).toEqual([100, 600, 40_000]);
+  });
+
+  test("one that is grown, however long it goes on; after a pause it begins anew", () => {
+    const rig = new Rig();
+    const held: number[] = [];
+    for (let at = 0; at < 700; at++) {
+      rig.send(at * 1000);
+      rig.pass(50 * MS);
+      rig.acknowledge(at * 1000 + 1000);
+      held.push(rig.steadier.held);
+      rig.pass(50 * MS);
+    }
+    expect(held.slice(0, 149)).toEqual(new Array(149).fill(1));
+    expect(held.slice(151)).toEqual(new Array(549).fill(0));
+    rig.pass(16_000 * MS);
+    rig.send(700_000, 13_000);
+    rig.pass(50 * MS);
+    rig.acknowledge(701_000);
+    expect(rig.steadier.held).toBe(1);
   });
 });
 
@@ -286,7 +329,7 @@ test("memory goes back when no flow is young", () => {
   expect(rig.steadier.trim(rig.now)).toBe(true);
   expect(rig.store.used).toBe(0);
   // And it begins anew.
-  rig.send(0);
+  rig.send(0, 13_000);
   rig.pass(50 * MS);
   rig.acknowledge(1000);
   expect(rig.steadier.held).toBe(1);

@@ -26,7 +26,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   rtt_120: { share: 0.7, toBest: 1.43 },
   rtt_320: { share: 0.49, toBest: 1 },
   jit_5: { share: 0.95, toBest: 1.99 },
-  jit_20: { share: 0.68, toBest: 1.66 },
+  jit_20: { share: 0.61, toBest: 1.49 },
   loss_05: { share: 0.94, toBest: 2.1 },
   loss_2: { share: 0.81, toBest: 1.8 },
   bw_4to1: { share: 0.98, toBest: 1.24 },
