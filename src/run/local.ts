@@ -7,6 +7,7 @@ import { nativeBlock } from "../sys/memory.ts";
 import { resolveName } from "../sys/names.ts";
 import type { Caps } from "./caps.ts";
 import type { Crew } from "./crew.ts";
+import { Detours } from "./detours.ts";
 import type { Engine } from "./engine.ts";
 import { StartFailure } from "./failure.ts";
 import { Knocks } from "./knocks.ts";
@@ -28,6 +29,7 @@ export class Local implements Sockets {
   /** Called with the interfaces of the paths before one of them gets a socket, and whenever they may have changed. */
   onPaths: (names: readonly string[]) => void = () => {};
   private readonly knocks: Knocks;
+  private readonly detours: Detours;
   private readonly clock: () => number;
 
   /** `crew`: the workers, if there are any. `clock`: microseconds. Nothing happens before `begin`. */
@@ -56,6 +58,7 @@ export class Local implements Sockets {
     const { environment, statics } = engine.portal;
     const knocker = { crypto: environment.crypto, statics, offer: offerOf(environment.suites) };
     this.knocks = new Knocks(knocker, openKnock, nativeBlock(MESSAGE_BYTES));
+    this.detours = new Detours(engine, this.paths, this.knocks);
     this.remotes = new Remotes(config.remotes, {
       engine,
       paths: this.paths,
@@ -101,6 +104,7 @@ export class Local implements Sockets {
     this.interfaces.onTick(this.teller(now));
     this.paths.onTick(now);
     this.remotes.onTick(now);
+    this.detours.onTick(now);
   }
 
   private teller(now: number): (news: InterfaceNews) => void {

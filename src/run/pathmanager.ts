@@ -154,6 +154,20 @@ export class PathManager<Socket extends PathSocket> {
     this.tellOfNone();
   }
 
+  /** The other addresses of the remote that the interface of a path has a route to. */
+  elsewhere(name: string): Endpoint[] {
+    const socket = this.ways.get(name)?.socket;
+    const peer = socket?.peer;
+    if (socket === undefined || !peer) return [];
+    return this.remotes.filter((remote) => !remote.samePeer(peer) && socket.reaches(remote));
+  }
+
+  /** The remote answers by this interface, at another of its addresses than the path's: the path is made anew towards that. */
+  redirect(now: number, name: string, remote: Endpoint): void {
+    this.end(now, name, "the remote answers at another of its addresses");
+    this.settle(now, name, remote);
+  }
+
   /** Now and then: what could not be had may be there. */
   onTick(now: number): void {
     this.engine.retryPaths();
@@ -258,8 +272,8 @@ export class PathManager<Socket extends PathSocket> {
     for (const name of new Set([...this.ways.keys(), ...this.interfaces.keys()])) this.settle(now, name);
   }
 
-  /** Makes, changes or ends the path of an interface, as it should be. */
-  private settle(now: number, name: string): void {
+  /** Makes, changes or ends the path of an interface, as it should be. `first`: of the remote's addresses. */
+  private settle(now: number, name: string, first: Endpoint | null = null): void {
     const asked = this.askedFor(name);
     const way = this.ways.get(name);
     const there = this.interfaces.get(name);
@@ -271,13 +285,22 @@ export class PathManager<Socket extends PathSocket> {
     }
     const { use } = wanted;
     const { cap } = asked!.path;
-    if (way === undefined) this.begin(now, name, use, cap, there.state);
+    if (way === undefined) this.begin(now, name, use, cap, there.state, first);
     else this.change(now, way, use, cap);
   }
 
-  private begin(now: number, name: string, use: PathUse, cap: CapConfig | null, state: InterfaceState): void {
+  private begin(
+    now: number,
+    name: string,
+    use: PathUse,
+    cap: CapConfig | null,
+    state: InterfaceState,
+    first: Endpoint | null,
+  ): void {
     if (this.remotes.length === 0) return;
-    const socket = this.tryOpen(now, name, state);
+    const rest = this.remotes.filter((remote) => first?.samePeer(remote) !== true);
+    const remotes = rest.length < this.remotes.length ? [first!, ...rest] : rest;
+    const socket = this.tryOpen(now, name, state, remotes);
     if (socket === null) return;
     const path: LocalPath = { name, socket, use, cap: this.caps.of(name, cap, socket), state };
     this.ways.set(name, { path, socket });
@@ -287,12 +310,17 @@ export class PathManager<Socket extends PathSocket> {
   }
 
   /** Null: it cannot be had now, which is said once. */
-  private tryOpen(now: number, name: string, state: InterfaceState): Socket | null {
+  private tryOpen(
+    now: number,
+    name: string,
+    state: InterfaceState,
+    remotes: readonly Endpoint[],
+  ): Socket | null {
     try {
       const full = this.ways.size >= MAX_PATHS;
       const other = full && state === "up" ? this.idle : undefined;
       if (full && other === undefined) throw new Error(FULL);
-      const socket = this.open(name, this.remotes);
+      const socket = this.open(name, remotes);
       this.problems.delete(name);
       if (other !== undefined) {
         this.end(now, other, `it gives way to ${name}: ${FULL}`);
@@ -335,10 +363,7 @@ export class PathManager<Socket extends PathSocket> {
 
   /** A path without a route to the remote's address that it was made for, but with one to another, is made anew. */
   private reroute(now: number, name: string, socket: Socket): void {
-    if (socket.routed) return;
-    const { peer } = socket;
-    const others = this.remotes.filter((remote) => peer === null || !remote.samePeer(peer));
-    if (!others.some((remote) => socket.reaches(remote))) return;
+    if (socket.routed || this.elsewhere(name).length === 0) return;
     this.end(now, name, "its interface leads to another address of the remote");
     this.settle(now, name);
   }

@@ -195,7 +195,9 @@ export class Remotes {
     const tries = standing.answers === true ? TRIES_STEADY : 1;
     const spread = this.choice.urgent ? SPREAD_URGENT : 1;
     const done = (at: number, outcome: Outcome): void => this.onOutcome(at, remote, outcome);
-    this.around.knocks.begin(now, { remote: remote.peer, endpoints, paths, spread, tries, done });
+    // Of several addresses one may lead nowhere: another is the first once every path has had its turn.
+    const first = turned(endpoints, Math.floor(remote.turns / paths.length));
+    this.around.knocks.begin(now, { remote: remote.peer, endpoints: first, paths, spread, tries, done });
   }
 
   /** Tells of a remote that answers and is of no use: once, until it is of use. */
@@ -237,8 +239,7 @@ export class Remotes {
     );
     const sorted = able.toSorted((a, b) => rank(a) - rank(b) || capped(a) - capped(b));
     const best = sorted.filter((path) => rank(path) === rank(sorted[0]!));
-    const first = best.length === 0 ? 0 : turns % best.length;
-    return [...best.slice(first), ...best.slice(0, first), ...sorted.slice(best.length)];
+    return [...turned(best, turns), ...sorted.slice(best.length)];
   }
 
   private turn(now: number, to: Remote, why: "silent" | "steady"): void {
@@ -337,6 +338,12 @@ function inOrder(some: readonly Remote[], all: readonly Remote[]): boolean {
 /** Its interface is there, and no data cap forbids it. */
 function mayCarry({ state, cap }: LocalPath): boolean {
   return state === "up" && cap?.rests !== true;
+}
+
+/** The same list, so many places further on. */
+function turned<Item>(list: readonly Item[], places: number): Item[] {
+  const first = list.length === 0 ? 0 : places % list.length;
+  return [...list.slice(first), ...list.slice(0, first)];
 }
 
 function seconds(micros: number): number {

@@ -8,6 +8,7 @@ import type { StaticKeys } from "../../src/proto/noise.ts";
 import { Peer } from "../../src/proto/peer.ts";
 import { offerOf } from "../../src/proto/suites.ts";
 import { Caps } from "../../src/run/caps.ts";
+import { Detours } from "../../src/run/detours.ts";
 import { Engine } from "../../src/run/engine.ts";
 import { Knocks } from "../../src/run/knocks.ts";
 import { createLog } from "../../src/run/log.ts";
@@ -58,16 +59,20 @@ class Socket extends FakeSocket implements PathSocket {
   }
 }
 
-/** A remote portal at 192.0.2.NUMBER. */
+/** A remote portal at 192.0.2.NUMBER, and at 2001:db8::NUMBER. */
 export class Server {
   readonly keys: StaticKeys;
   readonly engine: Engine;
   readonly socket: FakeSocket;
   readonly endpoint: Endpoint;
+  readonly endpoint6: Endpoint;
+  /** By which address each who asked did. */
+  private readonly askedAt = new Map<string, Endpoint>();
   /** It hears nobody, and nobody hears it. */
   dead = false;
   readonly log: string[] = [];
-  /** Interfaces by which nothing reaches it. */
+  /** Interfaces by which nothing reaches it; and those by which nothing does at its IPv6 address. */
+  readonly blocked6 = new Set<string>();
   readonly blocked = new Set<string>();
   /** Another choice of its operator. */
   suites = SUITES;
@@ -75,8 +80,10 @@ export class Server {
   constructor(network: Network, number: number) {
     this.keys = keysOf(number + 1);
     this.endpoint = endpointOf(Uint8Array.of(192, 0, 2, number), PORT);
+    this.endpoint6 = endpointOf(Uint8Array.of(32, 1, 13, 184, ...new Uint8Array(11), number), PORT);
     this.socket = new FakeSocket(null, true, (bytes, to) => {
-      if (!this.dead && network.online) network.sockets.get(endpointKey(to))?.arrive(bytes, this.endpoint);
+      const from = this.askedAt.get(endpointKey(to))!;
+      if (!this.dead && network.online) network.sockets.get(endpointKey(to))?.arrive(bytes, from);
     });
     this.engine = new Engine({
       environment: environmentOf(this.log, () => this.suites),
@@ -85,6 +92,15 @@ export class Server {
       peers: [new Peer("home", LOCAL.publicKey, new Uint8Array(32), [])],
       tun: new FakeTun(true, () => {}),
     });
+  }
+
+  /** Something is sent to one of its addresses, perhaps. */
+  take(device: string, bytes: Uint8Array, from: Endpoint, to: Endpoint): void {
+    const at = [this.endpoint, this.endpoint6].find((each) => each.samePeer(to));
+    if (this.dead || at === undefined || this.blocked.has(device)) return;
+    if (at.isIpv6 && this.blocked6.has(device)) return;
+    this.askedAt.set(endpointKey(from), at);
+    this.socket.arrive(bytes, from);
   }
 
   /** What the local's configuration says of it. */
@@ -113,8 +129,9 @@ export class Network {
   readonly routeless = new Set<string>();
   /** The next socket for asking cannot send at first. */
   failing = false;
-  /** What names mean. */
+  /** What names mean: addresses with spaces between them. */
   readonly names = new Map<string, string>();
+  private readonly detours: Detours;
   private hosts = 0;
   private tickAt = 0;
 
@@ -149,6 +166,7 @@ export class Network {
     };
     const knocker = { crypto, statics: LOCAL, offer: offerOf(environment.suites) };
     this.knocks = new Knocks(knocker, knock, nativeBlock(2048));
+    this.detours = new Detours(this.engine, this.paths, this.knocks);
     this.remotes = new Remotes(remotes, {
       engine: this.engine,
       paths: this.paths,
@@ -157,7 +175,7 @@ export class Network {
       resolve: async (host) => {
         const address = this.names.get(host);
         if (address === undefined) throw new Error("nobody knows it");
-        return [address];
+        return address.split(" ");
       },
       clock: () => this.now,
     });
@@ -173,9 +191,9 @@ export class Network {
   private open(device: string, to: Endpoint, offloads: boolean): Socket {
     const from = endpointOf(Uint8Array.of(198, 51, 100, 1), ++this.hosts);
     const socket = new Socket(copyOf(to), offloads, (bytes, destination) => {
-      const server = this.servers.find(({ endpoint, dead }) => !dead && endpoint.samePeer(destination));
-      if (this.online && server?.blocked.has(device) === false) server.socket.arrive(bytes, from);
+      if (this.online) for (const server of this.servers) server.take(device, bytes, from, destination);
     });
+    socket.others = this.servers.flatMap(({ endpoint, endpoint6 }) => [endpoint, endpoint6]);
     this.sockets.set(endpointKey(from), socket);
     return socket;
   }
@@ -221,6 +239,7 @@ export class Network {
       this.caps.onTick(now);
       this.paths.onTick(now);
       this.remotes.onTick(now);
+      this.detours.onTick(now);
       // Names are looked up beside the loop.
       await Bun.sleep(0);
     }
