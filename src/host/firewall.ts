@@ -15,7 +15,7 @@ export interface Firewall {
    * get that of the interface; of a local's, those that leave by the tunnel get its own there.
    */
   readonly nat: readonly Prefix[];
-  /** A local's own addresses in the tunnel, where it has any. */
+  /** A local's own addresses in the tunnel, where it has any yet. */
   readonly own: readonly Uint8Array[];
   /** The local's interfaces by which they leave while the tunnel does not carry them, with the address of each. */
   readonly direct: readonly string[];
@@ -24,14 +24,21 @@ export interface Firewall {
   readonly handovers: readonly Handover[];
 }
 
-/** `paths`: the local's interfaces, by which everything leaves while the tunnel does not carry it. */
-export function firewallOf(config: Config, paths: readonly string[]): Firewall | null {
+/**
+ * `paths`: the local's interfaces, by which everything leaves while the tunnel does not carry it. `leased`: its addresses in the
+ * tunnel that the remote has given it.
+ */
+export function firewallOf(
+  config: Config,
+  paths: readonly string[],
+  leased: readonly Uint8Array[] = [],
+): Firewall | null {
   const { role, host } = config;
   const { nat, clampMss, forwards } = host;
   if (nat.length + forwards.length + host.handovers.length === 0 && !clampMss) return null;
   const tunnel = config.tunnel.interface;
   const direct = host.onDown === "direct" && host.routes.length > 0 ? paths : [];
-  const own = role === "remote" ? [] : config.tunnel.addresses.map(({ bytes }) => bytes);
+  const own = role === "remote" ? [] : [...config.tunnel.addresses.map(({ bytes }) => bytes), ...leased];
   // The tunnel itself stays with the remote.
   const stays = role === "remote" ? [{ protocol: "udp" as const, port: config.listen.port }] : [];
   const handovers = host.handovers.map((each) => ({ ...each, keep: [...stays, ...each.keep] }));

@@ -51,6 +51,7 @@ export class Host {
   private journal: Journal | null = null;
   private slot: number | null = null;
   private paths: readonly string[] = [];
+  private leased: readonly Uint8Array[] = [];
   /** What the journal holds. */
   private readonly written = new Set<string>();
   /** In the order of making. */
@@ -87,12 +88,13 @@ export class Host {
 
   /**
    * To be called when the paths have other interfaces than before: some more, some fewer, or one of them was made anew and
-   * has lost its settings; best before a new one's socket is connected. Cheap when nothing has changed. Never throws, nor waits
-   * for another portal: what that keeps from being done is done with a tick.
+   * has lost its settings; best before a new one's socket is connected. Cheap when nothing has changed. `atOnce`: the firewall
+   * does not follow beside the packets, which wait. Never throws, nor waits for another portal: what that keeps from being done
+   * is done with a tick.
    */
-  setPaths(paths: readonly string[]): void {
+  setPaths(paths: readonly string[], atOnce = false): void {
     try {
-      this.change(paths);
+      this.change(paths, atOnce);
       this.told.delete("paths");
     } catch (error) {
       // Whatever it is, the packets of all flows are more important.
@@ -100,15 +102,24 @@ export class Host {
     }
   }
 
-  private change(paths: readonly string[]): void {
+  /**
+   * The local is given these addresses in the tunnel by the remote, for good: to be called before it has them, as the flows of
+   * others that begin in between would not outlive a restart. Never throws.
+   */
+  setLeased(addresses: readonly Uint8Array[]): void {
+    this.leased = addresses;
+    this.setPaths(this.paths, true);
+  }
+
+  private change(paths: readonly string[], atOnce = false): void {
     const first = this.journal === null;
     this.paths = paths;
     this.waits = false;
-    if (!this.started) alone(this.path, () => this.makeAll());
+    if (!this.started) alone(this.path, () => this.makeAll(atOnce));
     else {
       // Another portal may hold the lock for long: it is not asked for without a reason.
       if (!this.differs()) return;
-      this.waits = !aloneNow(this.path, () => this.makeAll());
+      this.waits = !aloneNow(this.path, () => this.makeAll(atOnce));
       if (this.waits) return;
       this.renew();
     }
@@ -120,7 +131,7 @@ export class Host {
   }
 
   /** Makes what is wanted for the present paths, while no other portal changes anything. */
-  private makeAll(): void {
+  private makeAll(atOnce: boolean): void {
     const { slot, changes, whileUp } = this.plan();
     if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
     this.slot = slot;
@@ -133,13 +144,14 @@ export class Host {
     this.firewall = changes.filter(isOfFirewall);
     for (const change of changes) {
       if (!this.started) this.add(change);
-      else if (!isOfFirewall(change)) this.tryAdd(change);
+      else if (!isOfFirewall(change) || (atOnce && this.renewing === null)) this.tryAdd(change);
     }
   }
 
   private plan(): Plan {
     const forwards = this.made.has(`sysctl ${FORWARDING}`);
-    return planOf(this.config, this.paths, this.machine, this.slot, forwards);
+    const { slot, leased } = this;
+    return planOf(this.config, this.paths, this.machine, { slot, forwards, leased });
   }
 
   /** Something is to be made or undone. */
@@ -235,11 +247,12 @@ export class Host {
       this.complain(keyOf(change), `${failure.message}; a path may stay "joining"`);
       return;
     }
-    if (change.kind !== "nft" || failure.notPermitted || findProgram("iptables") === null) throw failure;
+    const other = change.kind === "nft" && !this.started && findProgram("iptables") !== null;
+    if (!other || failure.notPermitted) throw failure;
     this.log.info(`${failure.message}; using iptables`);
     this.machine = machineWith(this.path, "iptables");
     const { changes } = this.plan();
-    for (const other of changes) if (other.kind === "iptables") this.add(other);
+    for (const each of changes) if (each.kind === "iptables") this.add(each);
   }
 
   /** Of a portal that runs: one thing that cannot be made keeps no other from being made. */

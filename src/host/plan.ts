@@ -43,18 +43,26 @@ export interface Plan {
   readonly whileUp: readonly RouteChange[];
 }
 
-/**
- * `paths`: the interfaces of the local's paths. `slot`: null looks for one. `forwards`: this portal has made the machine forward
- * IPv6 already. Throws HostFailure.
- */
+/** What a portal knows that runs already. */
+export interface Standing {
+  /** Null looks for one. */
+  readonly slot: number | null;
+  /** It has made the machine forward IPv6. */
+  readonly forwards: boolean;
+  /** The addresses in the tunnel that the remote has given it. */
+  readonly leased: readonly Uint8Array[];
+}
+
+const NOT_YET: Standing = { slot: null, forwards: false, leased: [] };
+
+/** `paths`: the interfaces of the local's paths. Throws HostFailure. */
 export function planOf(
   config: Config,
   paths: readonly string[],
   machine: Machine,
-  slot: number | null = null,
-  forwards = false,
+  { slot, forwards, leased } = NOT_YET,
 ): Plan {
-  const firewall = firewallOf(config, paths);
+  const firewall = firewallOf(config, paths, leased);
   const { routes: wanted, refused, handovers } = config.host;
   const routed = wanted.length + refused.length + handovers.length > 0;
   const chosen = slot ?? (routed || firewall !== null ? freeSlot(machine, firewall !== null) : 0);

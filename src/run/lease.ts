@@ -11,6 +11,8 @@ import type { LeasedAddress } from "../wire/handshake.ts";
 import type { Log } from "./log.ts";
 
 export class Lease {
+  /** Called before the interface has these, and no others of their families. */
+  onChange: (addresses: readonly Uint8Array[]) => void = () => {};
   private readonly name: string;
   private readonly log: Log;
   private held: readonly LeasedAddress[] = [];
@@ -41,6 +43,7 @@ export class Lease {
       (old) => !lease.some(({ bytes }) => bytes.length === old.bytes.length) || has(lease, old),
     );
     const added = lease.filter((each) => !has(kept, each));
+    this.onChange([...kept, ...added].map(({ bytes }) => bytes));
     // The kernel takes all IPv4 routes from an interface with its last IPv4 address, and with an address those of the
     // same network that came after it: in between, each new one stands by itself.
     const alone = added.filter(({ bytes }) => bytes.length === 4).map((each) => ({ ...each, length: 32 }));

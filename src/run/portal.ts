@@ -92,6 +92,9 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   opened.push({ close: () => control.stop() });
   const host = changeHost(config, log, opened);
   if (local !== null) local.onPaths = (names) => host.setPaths(names);
+  // Of several remotes each gives others: then the kernel is to forget those of the one before, as it does of what it masquerades.
+  if (lease !== null)
+    lease.onChange = (addresses) => host.setLeased(local?.remotes.several === true ? [] : addresses);
   local?.begin();
   const manager = openManager(process.env.NOTIFY_SOCKET, log);
   if (manager !== null) opened.push(manager);

@@ -154,6 +154,10 @@ export class Remotes {
     });
   }
 
+  get several(): boolean {
+    return this.list.length > 1;
+  }
+
   /** Nobody knows yet where the one in use is: then there is no path either. */
   private get unknown(): boolean {
     return this.used.endpoints.length === 0;
