@@ -1,9 +1,11 @@
 /** What a start would change on this machine, or a running portal has changed, as `portal check` shows it. */
 import type { Config } from "../config/config.ts";
 import { type Change, commandsOf, keyOf } from "./change.ts";
+import { findProgram } from "./command.ts";
 import { alone, isOwned, journalPath, readJournal } from "./journal.ts";
-import { thisMachine } from "./machine.ts";
-import { planOf } from "./plan.ts";
+import { machineWith, thisMachine } from "./machine.ts";
+import { type Plan, planOf } from "./plan.ts";
+import { refusalOf } from "./tables.ts";
 
 /** How many changes a portal with this control socket left that was killed. */
 export function leftBehind({ controlSocket }: Config): number {
@@ -22,8 +24,9 @@ export function previewHost(config: Config, paths: readonly string[]): string[] 
       ...left.flatMap(linesOf),
     ];
   }
-  const { changes, whileUp } = planOf(config, paths, thisMachine(journal));
+  const { changes, whileUp, instead } = planFor(config, paths, journal);
   const lines = [
+    ...instead,
     "A start changes on this machine, and the end undoes:",
     ...interfaceLines(config),
     ...changes.flatMap(linesOf),
@@ -32,6 +35,17 @@ export function previewHost(config: Config, paths: readonly string[]): string[] 
   if (left.length === 0) return lines;
   const heading = "First, what a portal left that was killed is undone:";
   return [heading, ...left.map(({ words }) => `- ${words}`), ...lines];
+}
+
+/** As a start finds out: where the kernel refuses the table of nft, it is iptables that is used. */
+function planFor(config: Config, paths: readonly string[], journal: string): Plan & { instead: string[] } {
+  const plan = planOf(config, paths, thisMachine(journal));
+  const table = plan.changes.find((change) => change.kind === "nft");
+  const refusal = table === undefined ? null : refusalOf(table);
+  if (refusal === null) return { ...plan, instead: [] };
+  if (findProgram("iptables") === null) throw refusal;
+  const other = planOf(config, paths, machineWith(journal, "iptables"));
+  return { ...other, instead: [`${refusal.message}; a start tries iptables instead:`] };
 }
 
 function interfaceLines({ tunnel }: Config): string[] {

@@ -39,6 +39,12 @@ export async function makeTablesBeside(change: FirewallChange, journal: string):
   }
 }
 
+/** Why the kernel would not have this table; null where it would, or where it is not for this user to ask. Changes nothing. */
+export function refusalOf(change: NftChange): HostFailure | null {
+  const { ok, complaint } = runProgram("nft", ["-c", "-f", "-"], change.script);
+  return ok || complaint.includes("not permitted") ? null : refused(change, complaint);
+}
+
 /** Throws HostFailure. */
 export function removeTables(change: FirewallChange, journal: string): void {
   run(change.kind === "nft" ? removingTable(change) : removingChains(change), journal);
@@ -86,13 +92,20 @@ function making(change: FirewallChange): Steps {
   return change.kind === "nft" ? makingTable(change) : makingChains(change);
 }
 
-function* makingTable({ script, table }: NftChange): Steps {
-  const { ok, complaint } = yield { program: "nft", words: ["-f", "-"], input: script };
-  if (ok) return;
-  throw new HostFailure(
-    `nft cannot make its table ${table}: ${complaint}`,
-    complaint.includes("not permitted"),
-  );
+function* makingTable(change: NftChange): Steps {
+  const { ok, complaint } = yield { program: "nft", words: ["-f", "-"], input: change.script };
+  if (!ok) throw refused(change, complaint);
+}
+
+function refused({ script, table }: NftChange, complaint: string): HostFailure {
+  const lack = /No such file or directory|not supported/.exec(complaint)?.[0];
+  if (lack === undefined || !script.includes("type nat")) {
+    const notPermitted = complaint.includes("not permitted");
+    return new HostFailure(`nft cannot make its table ${table}: ${complaint}`, notPermitted);
+  }
+  const modules = ["nft_chain_nat", "nft_masq", "nft_fib_inet"].join(" ");
+  const advice = `run "modprobe -a ${modules}" (in a container, on its host), use a kernel with CONFIG_NFT_NAT, CONFIG_NFT_MASQ and CONFIG_NFT_FIB_INET, or take nat, [[forward]] and [[handover]] out`;
+  return new HostFailure(`this kernel has no NAT for nftables (${lack}): ${advice}`);
 }
 
 function* removingTable({ table }: NftChange): Steps {

@@ -211,6 +211,25 @@ table inet portal {
     expect(old).toContain("-s 192.168.50.0/24 -o wwan0 -j MASQUERADE");
   });
 
+  test("where the remote gives the local its addresses, they are the local's own as soon as it has them", () => {
+    const base = LOCAL.replace(/^addresses = .*\n/m, "");
+    const rules = (leased: readonly Uint8Array[]) => {
+      const standing = { slot: 0, forwards: false, leased };
+      const { changes } = planOf(configOf(local("nat = true", base)), PATHS, machineOf(), standing);
+      return [
+        ...commands(changes)
+          .join("\n")
+          .matchAll(/oifname "portal0" meta .*/g),
+      ].map(([rule]) => rule);
+    };
+    const masquerade = (family: number) => `oifname "portal0" meta nfproto ipv${family} masquerade`;
+    expect(rules([])).toEqual([masquerade(4), masquerade(6)]);
+    expect(rules([Uint8Array.of(10, 77, 0, 5)])).toEqual([
+      'oifname "portal0" meta nfproto ipv4 snat ip to 10.77.0.5',
+      masquerade(6),
+    ]);
+  });
+
   test("a name that would break out of a rule", () => {
     const odd = LOCAL.replace("[tunnel]", "[tunnel]\ninterface = 'a\";flush'");
     expect(() => plan(local("nat = true", odd))).toThrow(
