@@ -79,6 +79,8 @@ export class Dialer {
   private begunAt = Number.NEGATIVE_INFINITY;
   private unanswered = 0;
   private unansweredSince = 0;
+  /** When the ways with data caps were last used. */
+  private cappedAt = Number.NEGATIVE_INFINITY;
   private marks = 0;
   /** Why the remote refuses was said. */
   private explained = false;
@@ -244,7 +246,8 @@ export class Dialer {
   /** Begins a handshake, or begins the unanswered one again with a fresh ephemeral key. */
   private begin(now: number): void {
     this.begunAt = now;
-    if (!this.ways.some(mayDial)) {
+    const able = this.ways.filter(mayDial);
+    if (able.length === 0) {
       // Every path rests: until one may be used again (`hurry`), there is nobody to ask.
       this.attempts.length = 0;
       this.retryAt = now + HANDSHAKE_RETRY_LONG;
@@ -274,10 +277,13 @@ export class Dialer {
     this.attempts.push({ initiator, index, sessionId, session, begunAt: now });
     if (this.attempts.length > MAX_ATTEMPTS) this.attempts.shift();
     const long = now >= this.unansweredSince + LONG_UNANSWERED;
-    this.retryAt = now + (long ? HANDSHAKE_RETRY_LONG : HANDSHAKE_RETRY);
+    this.retryAt = now + (long && able.every(isCapped) ? HANDSHAKE_RETRY_LONG : HANDSHAKE_RETRY);
+    // Bytes that count are not spent so often on a remote that has been away for long.
+    const spares = long && now < this.cappedAt + HANDSHAKE_RETRY_LONG;
+    if (!spares) this.cappedAt = now;
     const message = initiator.initiation(0, index, payload);
-    for (const way of this.ways) {
-      if (!mayDial(way)) continue;
+    for (const way of able) {
+      if (spares && isCapped(way)) continue;
       const { carrier, mark, stamper } = way;
       const copy = message.slice();
       copy[1] = mark;
@@ -298,4 +304,8 @@ export class Dialer {
 
 function mayDial({ carrier: { cap } }: Way): boolean {
   return cap === null || cap.affords(INITIATION_BYTES);
+}
+
+function isCapped({ carrier: { cap } }: Way): boolean {
+  return cap !== null;
 }

@@ -138,7 +138,7 @@ export const CHALLENGE_INTERVAL = 250 * MILLISECOND;
 
 /**
  * An unanswered handshake is begun again after this long, so that a remote that is back is found within a second: 190 bytes
- * on each path, 1.4 MB an hour. After LONG_UNANSWERED it is not worth that any more.
+ * on each path, 1.4 MB an hour. After LONG_UNANSWERED it is not worth that any more by paths with a data cap.
  */
 export const HANDSHAKE_RETRY = 500 * MILLISECOND;
 export const LONG_UNANSWERED = 3600 * SECOND;
