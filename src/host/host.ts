@@ -59,7 +59,8 @@ export class Host {
   private whileUp: readonly RouteChange[] = [];
   /** The rules of the firewall that are wanted, and the change to them that is under way. */
   private firewall: readonly FirewallChange[] = [];
-  private renewing: Promise<void> | null = null;
+  private renewing = Promise.resolve();
+  private renews = false;
   /** The paths have changed, and another portal was just changing something. */
   private waits = false;
   /** The start has succeeded; and the end has begun. */
@@ -144,7 +145,7 @@ export class Host {
     this.firewall = changes.filter(isOfFirewall);
     for (const change of changes) {
       if (!this.started) this.add(change);
-      else if (!isOfFirewall(change) || (atOnce && this.renewing === null)) this.tryAdd(change);
+      else if (!isOfFirewall(change) || (atOnce && !this.renews)) this.tryAdd(change);
     }
   }
 
@@ -268,16 +269,16 @@ export class Host {
 
   /** Makes the firewall's rules as they are wanted now, while packets go on: nft takes 20 ms for it, iptables 150. */
   private renew(): void {
-    this.renewing ??= this.renewAll().finally(() => {
-      this.renewing = null;
-    });
+    const unmade = this.firewall.some((change) => !this.isMade(change));
+    if (unmade && !this.renews) this.renewing = this.renewAll();
   }
 
   private async renewAll(): Promise<void> {
+    this.renews = true;
     const tried = new Set<Change>();
     for (;;) {
       const change = this.firewall.find((each) => !this.isMade(each) && !tried.has(each));
-      if (change === undefined || this.ended) return;
+      if (change === undefined || this.ended) break;
       tried.add(change);
       try {
         this.write(change);
@@ -287,6 +288,8 @@ export class Host {
         this.complain(keyOf(change), (error as Error).message);
       }
     }
+    // Here and now, not once the promise is heard of: whatever is wanted from here on is for another run.
+    this.renews = false;
   }
 
   /** Said once of each thing that does not succeed, until it has. */

@@ -260,6 +260,22 @@ machine(
   },
 );
 
+machine(
+  "a leased address is in the firewall before anything else happens, whatever changed just before",
+  async () => {
+    const leased = LOCAL.replace(/^addresses = .*\n/m, "");
+    const host = new Host(config(leased, 'routes = "default"\nnat = true'), [], log);
+    const rule = () =>
+      /oifname "portal0" meta nfproto ipv4 (.*)/.exec(shell("nft list table inet portal"))?.[1];
+    expect(rule()).toBe("masquerade");
+    // Of which the firewall knows nothing.
+    host.setPaths(["eth0"]);
+    host.setLeased([Uint8Array.of(10, 77, 0, 5)]);
+    expect(rule()).toBe("snat ip to 10.77.0.5");
+    await host.end();
+  },
+);
+
 machine("iptables follows the paths too, and what cannot be removed stays written down", async () => {
   shell('mount --bind /bin/false "$(command -v nft)"');
   const host = new Host(config(LOCAL, 'routes = "default"\nnat = true\non_down = "direct"'), [], log);
