@@ -1,6 +1,6 @@
 /** What a test does with somebody who types in a remote shell (chatting.ts): somebody types, the server answers. */
 import { join } from "node:path";
-import { ADDRESSES, type Namespace } from "../../src/lab/namespaces.ts";
+import { ADDRESSES, type Family, type Namespace } from "../../src/lab/namespaces.ts";
 import type { LabProcess } from "../../src/lab/process.ts";
 import type { Lab } from "../../src/lab/topology.ts";
 import { SOON } from "./traffic.ts";
@@ -12,7 +12,8 @@ export interface ChatReport {
   longestMs: number;
 }
 
-const PORT = "2222";
+/** Each has a port of its own. */
+let nextPort = 2222;
 
 export class Chat {
   report: ChatReport = { echoed: 0, longestMs: 0 };
@@ -30,11 +31,12 @@ export class Chat {
   }
 
   /** `from`: where somebody types. */
-  static async start(lab: Lab, from: Namespace = "client"): Promise<Chat> {
+  static async start(lab: Lab, from: Namespace = "client", family: Family = 4): Promise<Chat> {
+    const port = String(nextPort++);
     const script = [process.execPath, join(import.meta.dir, "chatting.ts")];
-    const server = lab.spawn("server", [...script, "serve", PORT], "chat server");
+    const server = lab.spawn("server", [...script, "serve", port], "chat server");
     await server.nextLine();
-    const client = lab.spawn(from, [...script, "type", ADDRESSES.server[4], PORT], "chat client");
+    const client = lab.spawn(from, [...script, "type", ADDRESSES.server[family], port], "chat client");
     return new Chat(lab, server, client);
   }
 

@@ -1,4 +1,4 @@
-/** What happens to the local's interfaces: deleted, made anew, given another address, their cables pulled and put back. Plain paths only. */
+/** What happens to the local's interfaces: deleted, made anew, given another address. Plain paths only. */
 import { readdirSync, readFileSync } from "node:fs";
 import { endpointRoute, pathAddress } from "../../src/lab/namespaces.ts";
 import { SIDES, type Side } from "../../src/lab/portals.ts";
@@ -34,12 +34,6 @@ export async function renumber(lab: Lab, path: number, from: string, to: string)
     `addr add ${to}/24 dev ${name}`,
     endpointRoute(path, name, 4),
   ]);
-}
-
-/** Its cable: without one, the local's interface is up and has no carrier. */
-export async function setCable(lab: Lab, path: number, state: "up" | "down"): Promise<void> {
-  const { name } = lab.paths[path]!;
-  await lab.ip("remote", [`link set ${name} ${state}`]);
 }
 
 export async function pathsOf(lab: Lab, side: Side): Promise<PathReport[]> {

@@ -76,6 +76,15 @@ export class Flow {
     return this.checked();
   }
 
+  /** Nobody reads what comes, so that soon nothing is under way; and goes on reading. */
+  pause(): void {
+    this.sink.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.sink.kill("SIGCONT");
+  }
+
   async stop(): Promise<void> {
     await Promise.all([this.source.stop("SIGKILL"), this.sink.stop("SIGKILL")]);
     this.checked();
