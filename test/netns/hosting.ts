@@ -45,13 +45,26 @@ export async function untouched(lab: Lab): Promise<void> {
     }),
   );
   await lab.ip("local", routes);
-  // A new interface's own address counts a second later, when nobody else has it.
-  for (const side of SIDES) {
-    await lab.waitFor("all addresses to count", SOON, async () => {
-      const { code, stdout } = await lab.exec(side, ["ip", "-6", "addr", "show", "tentative"]);
-      return code === 0 && stdout === "";
-    });
-  }
+  const plain = lab.paths.filter(({ options }) => options.plain).map(({ name }) => name);
+  await addressesCount(lab, "local", ["lan", ...plain]);
+  await addressesCount(lab, "remote", ["wan", ...plain]);
+}
+
+/** An interface's own address comes a little after its carrier, and counts a second later, when nobody else has it. */
+export async function addressesCount(lab: Lab, side: Side, names: readonly string[]): Promise<void> {
+  await lab.waitFor("all addresses to count", SOON, async () => {
+    const { stdout } = await lab.exec(side, [
+      "ip",
+      "-6",
+      "-o",
+      "addr",
+      "show",
+      "-tentative",
+      "scope",
+      "link",
+    ]);
+    return names.every((name) => stdout.includes(` ${name} `));
+  });
 }
 
 const LOOK = `
