@@ -69,7 +69,7 @@ scenario(
     // Nothing is disturbed by renewals that change nothing.
     const said = news(portal);
     const [path] = await pathsOf(lab, "local");
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 3; i++) {
       await client.renew();
       await chat.goesOn(3, "after a renewal");
     }
