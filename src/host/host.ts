@@ -10,7 +10,7 @@ import { findProgram } from "./command.ts";
 import { HostFailure } from "./failure.ts";
 import { alone, aloneNow, Journal, journalPath } from "./journal.ts";
 import { type Machine, machineWith, thisMachine } from "./machine.ts";
-import { FORWARDING, type Plan, planOf } from "./plan.ts";
+import { FORWARDING, LIBERAL, type Plan, planOf, translates } from "./plan.ts";
 import { makeTablesBeside } from "./tables.ts";
 
 /**
@@ -19,27 +19,38 @@ import { makeTablesBeside } from "./tables.ts";
  */
 const DOWN_AFTER = 3_000_000;
 
-/** Undoes what a portal with this control socket left that was killed. Before anything else: it may keep names from being resolved. */
-export function recoverHost(config: Config, log: HostLog): void {
+/**
+ * Undoes what a portal with this control socket left that was killed. Before anything else: it may keep names from being resolved.
+ * `starts`: what the start makes again, and flows of others do not outlive without for a moment, stays until the end.
+ */
+export function recoverHost(config: Config, log: HostLog, starts = false): void {
   const path = journalPath(config.controlSocket);
   if (!existsSync(path)) return;
   alone(path, () => {
     const journal = Journal.open(path, false);
     if (journal === null) return;
     // The latest of each thing counts, and what was made last goes first.
-    const latest = new Map(journal.left.map((change) => [keyOf(change), change]));
-    const left = undoAll([...latest.values()].reverse(), journal, log);
-    const undone = latest.size - left;
+    const latest = [...new Map(journal.left.map((change) => [keyOf(change), change])).values()];
+    const stays = (change: Change) =>
+      starts && translates(config) && change.kind === "sysctl" && change.file === LIBERAL;
+    const kept = latest.filter(stays);
+    const wanted = latest.filter((change) => !stays(change)).reverse();
+    const undone = wanted.length - undoAll(wanted, journal, log, kept);
     const changes = undone === 1 ? "change" : "changes";
     if (undone > 0) log.info(`undone on this machine what a killed portal had left: ${undone} ${changes}`);
   });
 }
 
-/** What could not be undone stays written down, for the next start, and nothing else does. How much that is. */
-function undoAll(changes: readonly Change[], journal: Journal, log: HostLog): number {
+/** What could not be undone stays written down, for the next start, as does what is `kept`, and nothing else. How much could not. */
+function undoAll(
+  changes: readonly Change[],
+  journal: Journal,
+  log: HostLog,
+  kept: readonly Change[] = [],
+): number {
   const failed = changes.filter((change) => !undo(change, journal.path, log));
-  if (failed.length === 0) journal.remove();
-  else journal.leave(failed.reverse());
+  if (failed.length + kept.length === 0) journal.remove();
+  else journal.leave([...kept, ...failed.reverse()]);
   return failed.length;
 }
 

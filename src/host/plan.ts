@@ -33,6 +33,9 @@ const SLOTS = 50;
 const TUNNEL_METRIC = 1024;
 const REFUSAL_METRIC = 65_535;
 
+/** Whether packets that do not fit into what the kernel knows of their flow are still taken for the flow's. */
+export const LIBERAL = "netfilter/nf_conntrack_tcp_be_liberal";
+
 /** Whether the machine passes IPv6 packets on. */
 export const FORWARDING = "ipv6/conf/all/forwarding";
 
@@ -134,11 +137,11 @@ function planSysctls(
     const other = now === value ? machine.changedByAnother(file) : null;
     if (other?.value === value) changes.push({ ...other, needed, words });
   };
-  if (host.nat.length + host.forwards.length + host.handovers.length > 0) {
+  if (translates(config)) {
     // While no portal runs, the kernel does not follow the flows it translates addresses for, and afterwards takes their
     // packets for none of them. Where the file is missing nobody has such flows yet.
     const words = "flows of others outlive a restart of portal";
-    set("netfilter/nf_conntrack_tcp_be_liberal", "1", words, false, (now) => now === "0");
+    set(LIBERAL, "1", words, false, (now) => now === "0");
   }
   if (config.role === "local" && host.looseRpFilter) {
     for (const path of paths) {
@@ -168,6 +171,11 @@ function planSysctls(
     set("ipv4/ip_forward", "1", "IPv4 packets are passed on between interfaces", true, (now) => now === "0");
   }
   return changes;
+}
+
+/** The kernel is to translate addresses. */
+export function translates({ host }: Config): boolean {
+  return host.nat.length + host.forwards.length + host.handovers.length > 0;
 }
 
 /** The kernel changes these along with the switch for all interfaces, and forgets what they were. */

@@ -7,9 +7,9 @@ import { FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import type { Opened } from "./opened.ts";
 
-/** Undoes what a portal that was killed has left. */
+/** Undoes what a portal that was killed has left, but for what this one makes again at once. */
 export function recover(config: Config, log: Log): void {
-  failing(() => recoverHost(config, log));
+  failing(() => recoverHost(config, log, true));
 }
 
 /** Makes the changes; they are undone with what else is `opened`. A local's paths are told of as they come (`setPaths`). */

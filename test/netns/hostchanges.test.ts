@@ -392,6 +392,23 @@ process.kill(process.pid, "SIGKILL");
 await new Promise(() => {});
 `;
 
+machine("what flows of others do not outlive without stays over the start that follows a kill", () => {
+  const liberal = () => setting("netfilter/nf_conntrack_tcp_be_liberal");
+  const path = "/run/portal/portal0.changes";
+  expect(liberal()).toBe("0");
+  expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
+  recoverHost(everything, log, true);
+  expect([liberal(), shell("nft list tables")]).toEqual(["1", ""]);
+  const host = new Host(everything, PATHS, log);
+  expect(liberal()).toBe("1");
+  host.undo();
+  expect([liberal(), existsSync(path)]).toEqual(["0", false]);
+  // A start that has no use for it puts it back.
+  expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
+  recoverHost(config(LOCAL, 'routes = "default"'), log, true);
+  expect([liberal(), existsSync(path)]).toEqual(["0", false]);
+});
+
 machine("a kernel that has no nftables is served by iptables", () => {
   shell('mount --bind /bin/false "$(command -v nft)"; iptables -t nat -N first; iptables -t nat -X first');
   shell(
