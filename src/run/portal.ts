@@ -5,6 +5,7 @@
  */
 import pkg from "../../package.json";
 import type { Config } from "../config/config.ts";
+import type { Host } from "../host/host.ts";
 import type { Environment } from "../proto/environment.ts";
 import { SECOND } from "../proto/limits.ts";
 import type { StaticKeys } from "../proto/noise.ts";
@@ -92,9 +93,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   opened.push({ close: () => control.stop() });
   const host = changeHost(config, log, opened);
   if (local !== null) local.onPaths = (names) => host.setPaths(names);
-  // Of several remotes each gives others: then the kernel is to forget those of the one before, as it does of what it masquerades.
-  if (lease !== null)
-    lease.onChange = (addresses) => host.setLeased(local?.remotes.several === true ? [] : addresses);
+  if (lease !== null && local !== null) tellOfLease(lease, local, host);
   local?.begin();
   const manager = openManager(process.env.NOTIFY_SOCKET, log);
   if (manager !== null) opened.push(manager);
@@ -132,6 +131,11 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   engine.close(micros());
   await crew?.end();
   return ended(asked ? null : tun.name, crew, log);
+}
+
+/** Of several remotes each gives others: then the kernel is to forget those before, as it does of what it masquerades. */
+function tellOfLease(lease: Lease, { remotes }: Local, host: Host): void {
+  lease.onChange = (addresses) => host.setLeased(remotes.several ? [] : addresses);
 }
 
 /** The exit code. `deleted`: the interface that is gone; null when it was not that. */
