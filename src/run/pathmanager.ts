@@ -310,17 +310,12 @@ export class PathManager<Socket extends PathSocket> {
   }
 
   /** Null: it cannot be had now, which is said once. */
-  private tryOpen(
-    now: number,
-    name: string,
-    state: InterfaceState,
-    remotes: readonly Endpoint[],
-  ): Socket | null {
+  private tryOpen(now: number, name: string, state: InterfaceState, to: readonly Endpoint[]): Socket | null {
     try {
       const full = this.ways.size >= MAX_PATHS;
       const other = full && state === "up" ? this.idle : undefined;
       if (full && other === undefined) throw new Error(FULL);
-      const socket = this.open(name, remotes);
+      const socket = this.open(name, to);
       this.problems.delete(name);
       if (other !== undefined) {
         this.end(now, other, `it gives way to ${name}: ${FULL}`);

@@ -89,7 +89,7 @@ keep() {
 # The number in the file may be another program's by now, also another portal's.
 running() {
 	pid=$(cat "$pidfile" 2>/dev/null) && [ -n "$pid" ] &&
-		tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q ' keep ${plan.name} $'
+		tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -Eq ' keep( ${plan.name})? $'
 }
 
 # A portal that runs is not ended for a configuration that has faults.
