@@ -23,6 +23,8 @@ export interface RecoverySink {
 /** A path that reorders by more than this many packets has its losses found by time alone. */
 const MAX_PACKET_THRESHOLD = 1024;
 const MAX_TIME_THRESHOLD = 2;
+/** A path is at rest with no more packets than these under way: a ping, probes. */
+const AT_REST = 3;
 
 export class Recovery {
   readonly log = new SentLog();
@@ -189,7 +191,8 @@ export class Recovery {
   private sampleRtt(now: number, largest: number, delay: number): number {
     if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
     if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
-    this.rtt.onSample(now, now - this.log.timeOf(largest), delay);
+    const atRest = this.log.outstanding <= AT_REST;
+    this.rtt.onSample(now, now - this.log.timeOf(largest), delay, atRest);
     return this.rtt.latest;
   }
 

@@ -2,6 +2,8 @@
 import { GRANULARITY, INITIAL_RTT, MILLISECOND } from "./limits.ts";
 
 const SOME = 8;
+/** So few say nothing of what a path varies by. */
+const FEW = 4;
 /** Samples after the first eight that count for what the path varies by are so far apart: neighbours wait in one queue. */
 const APART = 100 * MILLISECOND;
 /** What eight of them say, against what was known before. */
@@ -36,12 +38,14 @@ export class Rtt {
   sampled = false;
   /** The first samples. Later ones may have waited in queues that the path's load made, and tell of that. */
   private readonly first = new Some();
+  /** The first samples at rest, and eight later ones. */
+  private readonly rested = new Some();
   private readonly later = new Some();
   private laterAt = 0;
   private laterSpread = 0;
 
-  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. */
-  onSample(now: number, sample: number, ackDelay: number): void {
+  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: hardly more was under way. */
+  onSample(now: number, sample: number, ackDelay: number, atRest = false): void {
     if (sample < 0) return;
     // Not in RFC 6298: half of the least so far makes what went before worthless. A first answer may have waited for a program
     // that was just starting, and ten later ones would not outweigh it.
@@ -52,9 +56,10 @@ export class Rtt {
       this.srtt = sample;
       this.rttvar = sample / 2;
       this.first.count = 0;
+      this.rested.count = 0;
       this.later.count = 0;
       this.first.add(sample);
-      this.laterSpread = 0;
+      if (atRest) this.rested.add(sample);
       return;
     }
     if (sample < this.min) this.min = sample;
@@ -63,12 +68,8 @@ export class Rtt {
     this.latest = adjusted;
     this.rttvar = 0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - adjusted);
     this.srtt = 0.875 * this.srtt + 0.125 * adjusted;
-    if (this.first.count < SOME) {
-      this.first.add(adjusted);
-      this.laterSpread = this.firstSpread;
-    } else if (now >= this.laterAt) {
-      this.onLater(now, adjusted);
-    }
+    if (this.first.count < SOME) this.first.add(adjusted);
+    if (atRest) this.onRested(now, adjusted);
   }
 
   /** How much longer than the least round trip the usual one was, before the path had a load: the median, for some may have been late. */
@@ -76,13 +77,22 @@ export class Rtt {
     return this.first.spread;
   }
 
-  /** The same, or less: those that came first may have been late because a program was just starting. */
+  /**
+   * The same of samples at rest, while there are enough: of the first ones, or less, for those may have been late because a
+   * program was just starting.
+   */
   get spread(): number {
-    return Math.min(this.firstSpread, this.laterSpread);
+    return this.rested.count < FEW ? 0 : Math.min(this.rested.spread, this.laterSpread);
   }
 
-  private onLater(now: number, sample: number): void {
-    const { later } = this;
+  private onRested(now: number, sample: number): void {
+    const { rested, later } = this;
+    if (rested.count < SOME) {
+      rested.add(sample);
+      this.laterSpread = rested.spread;
+      return;
+    }
+    if (now < this.laterAt) return;
     this.laterAt = now + APART;
     later.add(sample);
     if (later.count < SOME) return;

@@ -58,7 +58,7 @@ test("what it varies by: as the first samples did, or less when later ones say s
   const add = (samples: readonly number[], apart: number) => {
     for (const sample of samples) {
       now += apart;
-      rtt.onSample(now, sample * 1000, 0);
+      rtt.onSample(now, sample * 1000, 0, true);
     }
   };
   // Most of them waited for a program that was busy.
@@ -70,7 +70,10 @@ test("what it varies by: as the first samples did, or less when later ones say s
   for (let i = 0; i < 20; i++) add(steady, 100_000);
   expect(rtt.spread).toBeLessThan(1100);
   expect(rtt.firstSpread).toBe(25_000);
-  // A load's queue is none of it, nor are samples that follow each other at once.
+  // Samples under a load are none of it.
+  for (let i = 0; i < 40; i++) rtt.onSample(now + i * 100_000, 90_000, 0);
+  expect(rtt.spread).toBeLessThan(1100);
+  // The other direction's queue adds nothing, nor are samples that follow each other at once.
   for (let i = 0; i < 20; i++) add([40, 41, 90, 90, 90, 90, 90, 90], 100_000);
   expect(rtt.spread).toBe(25_000);
   add(new Array(80).fill(50), 1);
