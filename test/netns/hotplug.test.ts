@@ -98,8 +98,9 @@ scenario(
     let sent = -1;
     await lab.waitFor("its first probes to be over", SOON, async () => {
       const before = sent;
-      sent = (await pathsOf(lab, "local"))[1]!.sentPackets;
-      return sent === before;
+      const { sentPackets, inFlightBytes, mtuSearch } = (await pathsOf(lab, "local"))[1]!;
+      sent = sentPackets;
+      return sent === before && inFlightBytes === 0 && mtuSearch === "complete";
     });
     const idle = async () => (await pathsOf(lab, "remote"))[1]!.endpoint;
     const before = await idle();
