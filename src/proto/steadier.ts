@@ -2,9 +2,9 @@
  * Keeps from TCP flows that begin how much a path's delay varies. A sender that sees round trips grow takes that for a
  * queue, and stops doubling its window long before there is one (HyStart, RFC 9406: on a path that varies by a tenth of its
  * round trip at once, and then it takes minutes to fill it). So the acknowledgements of such a flow that come early are
- * kept until they come as late as most do. Packets of other kinds are never kept, unless they are behind one of the same
- * flow that is; those that come late are not kept, so a queue is seen as ever. Nor is anything kept of a flow that begins as
- * a dialogue: a request, a handshake of TLS.
+ * kept until they come as late as most do. Packets of other kinds are never kept, and those that come late are not, so a
+ * queue is seen as ever. The first answer to what a flow has sent shows a dialogue (a request, a handshake of TLS), of which
+ * nothing is kept from there on.
  *
  * How long a round trip takes is seen here, inside the tunnel: from a segment's leaving to its acknowledgement.
  *
@@ -42,11 +42,6 @@ const YOUNG = 15 * SECOND;
 const YOUNG_BYTES = 64_000_000;
 /** A flow that sent nothing for so long makes room for another; for so long as it may be young, and it begins anew. */
 const IDLE = SECOND;
-/**
- * Before its first acknowledgement a flow has sent its whole initial window (RFC 6928, ten segments), or it is a dialogue: its
- * packets are not to come later, and its sender knows a shorter round trip by the time it sends more.
- */
-const INITIAL_BYTES = 12_000;
 /** What a path varies by when it is at rest, so many times, is what it varies by under load: later packets wait for late ones. */
 const TIMES = 3;
 /** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is as much again. */
@@ -62,8 +57,6 @@ class YoungFlow {
   began = 0;
   lastAt = Number.NEGATIVE_INFINITY;
   bytes = 0;
-  /** Nothing of what it sent has been acknowledged. */
-  fresh = true;
   /** Its acknowledgements are not kept, or no more. */
   grown = false;
   /** Sequence of the first byte. */
@@ -142,7 +135,7 @@ export class Steadier implements PacketSink {
     const flow = young ? this.flowOf(block, offset, length) : undefined;
     if (flow !== undefined) {
       const due = this.dueOf(flow, block, offset, length);
-      if (this.held >= MOST_HELD) this.release(flow, Number.POSITIVE_INFINITY);
+      if (flow.grown || this.held >= MOST_HELD) this.release(flow, Number.POSITIVE_INFINITY);
       else if (due > this.now || flow.head !== NONE) {
         this.keep(flow, due, block, offset, length, flags);
         return;
@@ -189,7 +182,6 @@ export class Steadier implements PacketSink {
       flow.key = key;
       flow.began = now;
       flow.bytes = 0;
-      flow.fresh = true;
       flow.grown = false;
       flow.least = Number.POSITIVE_INFINITY;
       flow.count = 0;
@@ -222,10 +214,10 @@ export class Steadier implements PacketSink {
     const sentAt = flow.times[flow.first]!;
     flow.least = Math.min(flow.least, this.now - sentAt);
     if (((acked - flow.start) | 0) <= 0) return 0;
-    if (flow.fresh && flow.bytes < INITIAL_BYTES) flow.grown = true;
-    flow.fresh = false;
     const header = (block.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4;
     const plain = (flags & (SYN | FIN | RST)) === 0 && tcp + header === offset + length;
+    // An answer: what is behind it is not to come later.
+    if (!plain) flow.grown = true;
     // No round trip becomes twice as long.
     return plain && !flow.grown ? sentAt + flow.least + Math.min(flow.spread, flow.least) : 0;
   }

@@ -35,16 +35,8 @@ class Rig {
   );
   variation = VARIATION;
 
-  private readonly opened = new Set<number>();
-
-  /** A segment leaves into the tunnel; the first of a flow behind the rest of an initial window. */
+  /** A segment leaves into the tunnel. */
   send(sequence: number, bytes = 1000, fields: Partial<PacketFields> = {}): void {
-    const port = fields.port ?? 0;
-    if (!this.opened.has(port) && fields.flags !== SYN) {
-      const before = { payload: new Uint8Array(12_000), sequence: sequence - 12_000 };
-      this.stage(ipPacket({ protocol: 6, ...fields, ...before }));
-    }
-    this.opened.add(port);
     this.stage(ipPacket({ protocol: 6, payload: new Uint8Array(bytes), sequence, ...fields }));
   }
 
@@ -218,7 +210,7 @@ describe("acknowledgements of a flow that begins", () => {
 });
 
 describe("what is kept of no flow", () => {
-  test("one that begins with a question, or a handshake of its own, also when it sends much then", () => {
+  test("one that is answered: the acknowledgement before the answer goes on with it, and what follows at once", () => {
     const rig = new Rig();
     rig.send(99, 0, { flags: SYN });
     rig.pass(40 * MS);
@@ -226,10 +218,14 @@ describe("what is kept of no flow", () => {
     rig.send(100, 500);
     rig.pass(50 * MS);
     rig.acknowledge(600);
+    expect(rig.steadier.held).toBe(1);
+    rig.pass(2 * MS);
+    rig.acknowledge(600, { payload: new Uint8Array(1200) });
+    expect(rig.out.map(({ at }) => at)).toEqual([START + 40 * MS, START + 92 * MS, START + 92 * MS]);
     rig.send(600, 50_000);
     rig.pass(41 * MS);
     rig.acknowledge(40_000);
-    expect(rig.delivered).toEqual([100, 600, 40_000]);
+    expect(rig.delivered).toEqual([100, 600, 600, 40_000]);
   });
 
   test("one that is grown, however long it goes on; after a pause it begins anew", () => {
@@ -275,14 +271,30 @@ describe("what else comes", () => {
     ["data", { payload: new Uint8Array(10) }],
     ["the end", { flags: FIN }],
     ["the handshake", { flags: SYN_ACK }],
-  ])("%s of the same flow goes on at once, unless it is behind one that is kept", (_, fields) => {
-    const rig = keeping();
-    rig.acknowledge(1001, fields);
-    expect(rig.out).toEqual([]);
-    rig.pass(100 * MS);
-    expect(rig.delivered).toEqual([1000, 1001]);
-    rig.acknowledge(1002, fields);
-    expect(rig.delivered).toEqual([1000, 1001, 1002]);
+  ])(
+    "%s of the same flow goes on at once, behind what was kept, and nothing is kept any more",
+    (_, fields) => {
+      const rig = keeping();
+      rig.acknowledge(1000, fields);
+      expect(rig.delivered).toEqual([1000, 1000]);
+      expect(rig.steadier.held).toBe(0);
+      rig.send(1000, 50_000);
+      rig.pass(50 * MS);
+      rig.acknowledge(20_000);
+      expect(rig.delivered).toEqual([1000, 1000, 20_000]);
+    },
+  );
+
+  test("a question that came before anything was sent is no answer", () => {
+    const rig = new Rig();
+    rig.send(99, 0, { flags: SYN_ACK });
+    rig.pass(40 * MS);
+    rig.acknowledge(100, { payload: new Uint8Array(300) });
+    expect(rig.delivered).toEqual([100]);
+    rig.send(100, 50_000);
+    rig.pass(45 * MS);
+    rig.acknowledge(1500);
+    expect(rig.steadier.held).toBe(1);
   });
 
   test("bytes and flags stay as they came", () => {
