@@ -194,11 +194,11 @@ export class Resends {
   }
 
   private keptFrom(pathId: number): ResendQueue {
-    let kept = this.kept.find((each) => each.pathId === pathId);
-    if (kept === undefined) {
-      kept = { pathId, queue: new ResendQueue() };
-      this.kept.push(kept);
+    for (let i = 0; i < this.kept.length; i++) {
+      if (this.kept[i]!.pathId === pathId) return this.kept[i]!.queue;
     }
-    return kept.queue;
+    const queue = new ResendQueue();
+    this.kept.push({ pathId, queue });
+    return queue;
   }
 }

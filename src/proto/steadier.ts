@@ -215,11 +215,10 @@ export class Steadier implements PacketSink {
     flow.least = Math.min(flow.least, this.now - sentAt);
     if (((acked - flow.start) | 0) <= 0) return 0;
     const header = (block.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4;
-    const plain = (flags & (SYN | FIN | RST)) === 0 && tcp + header === offset + length;
     // An answer: what is behind it is not to come later.
-    if (!plain) flow.grown = true;
+    flow.grown = (flags & (SYN | FIN | RST)) !== 0 || tcp + header !== offset + length;
     // No round trip becomes twice as long.
-    return plain && !flow.grown ? sentAt + flow.least + Math.min(flow.spread, flow.least) : 0;
+    return flow.grown ? 0 : sentAt + flow.least + Math.min(flow.spread, flow.least);
   }
 
   private keep(

@@ -40,6 +40,7 @@ const GCRYCTL_INITIALIZATION_FINISHED = 38;
 
 /** The oldest that knows gcry_get_config, of 2017. */
 const LEAST_VERSION = cString("1.8.0");
+const HARDWARE = cString("hwflist");
 
 /** What a processor needs: instructions for AES and for the multiplication of GCM. */
 const FEATURES = [
@@ -65,7 +66,7 @@ function load() {
 
 /** Of a line "hwflist:intel-cpu:intel-aesni:". */
 function processorFeatures(symbols: ReturnType<typeof dlopen<typeof table>>["symbols"]): string[] {
-  const line = symbols.gcry_get_config(0, at(cString("hwflist")));
+  const line = symbols.gcry_get_config(0, at(HARDWARE));
   if (line === null) return [];
   const features = new CString(line).toString().trim().split(":");
   symbols.gcry_free(line);

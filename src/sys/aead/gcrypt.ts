@@ -25,7 +25,9 @@ export class LibgcryptAead implements Aead {
     this.#handle = failed === 0 ? (Number(out.view.getBigUint64(0, true)) as Handle) : null;
     const refused = this.#handle === null || lib.gcry_cipher_setkey(this.#handle, at(own), KEY_BYTES) !== 0;
     own.bytes.fill(0);
-    if (refused) throw new Error("libgcrypt refuses the cipher");
+    if (!refused) return;
+    this.close();
+    throw new Error("libgcrypt refuses the cipher");
   }
 
   seal(
