@@ -12,7 +12,10 @@
  *   slot:     data sequence (4) | flow predecessor distance (2) | inner packet      = the plaintext of a data datagram
  *
  * The stamp says what a slot holds: position + 1 when it may be read, position while it is written. A reader that is
- * lapped sees another stamp afterwards (`holds`) and discards what it read. Settling is the producer's thread's.
+ * lapped sees another stamp afterwards (`holds`) and discards what it read. Notes and settling are the producer's thread's.
+ *
+ * An atomic access drains the processor's stores, after a packet's copy of all times; so there are as few as will do: the
+ * producer remembers its head, a consumer the head that it saw last, and only `claim` decides about the tail.
  */
 import type { Block } from "./block.ts";
 import { META, type Store } from "./store.ts";
@@ -50,6 +53,10 @@ export class Ring {
   private readonly pageShift: number;
   /** The first position of the page that the producer is in. */
   private begun = -1;
+  /** The producer's own: what `HEAD` is. */
+  private head: number;
+  /** A consumer's own: what `HEAD` was when it ran out of packets last. */
+  private seen: number;
 
   /** Bytes of control block that a ring of this shape needs. */
   static bytesFor(slots: number, pageSlots: number): number {
@@ -71,11 +78,13 @@ export class Ring {
     this.unsettled = new Int32Array(buffer, CONTROL_BYTES + count * 4, count);
     this.inPage = store.pageSlots - 1;
     this.pageShift = Math.log2(store.pageSlots);
+    this.head = Atomics.load(this.control, HEAD);
+    this.seen = Atomics.load(this.control, TAIL);
   }
 
-  /** Packets published and not yet claimed. */
+  /** Producer: packets published and not yet claimed; what another thread claimed just now may be among them. */
   get backlog(): number {
-    return (Atomics.load(this.control, HEAD) - Atomics.load(this.control, TAIL)) | 0;
+    return (this.head - this.control[TAIL]!) | 0;
   }
 
   /** The position the next published packet gets. */
@@ -94,7 +103,7 @@ export class Ring {
 
   /** Producer: takes the next slot for writing and returns its position. Call `publish` when it is filled. */
   reserve(): number {
-    const position = Atomics.load(this.control, HEAD);
+    const position = this.head;
     let page = this.pageOf(position);
     if (page < 0 || this.begun !== (position & ~this.inPage)) page = this.begin(position, page);
     Atomics.store(this.store.metas[page]!, (position & this.inPage) * META + STAMP, position);
@@ -103,35 +112,36 @@ export class Ring {
 
   /** Producer: makes the reserved slot readable. `length` is the plaintext's, sequence and distance included. */
   publish(length: number, flags: number): void {
-    const position = Atomics.load(this.control, HEAD);
+    const position = this.head;
     const meta = this.metaOf(position);
     const at = (position & this.inPage) * META;
     meta[at + LENGTH] = length;
     meta[at + FLAGS] = flags;
     meta[at + NOTE] = 0;
-    Atomics.store(meta, at + STAMP, (position + 1) | 0);
-    Atomics.store(this.control, HEAD, (position + 1) | 0);
+    this.head = (position + 1) | 0;
+    meta[at + STAMP] = this.head;
+    // With it everything above.
+    Atomics.store(this.control, HEAD, this.head);
     this.kept++;
   }
 
   /** Consumer: claims the oldest unclaimed packet. Its position, or -1 when none waits. Each is claimed once. */
   claim(): number {
     for (;;) {
-      const tail = Atomics.load(this.control, TAIL);
-      if (tail === Atomics.load(this.control, HEAD)) return -1;
-      if (Atomics.compareExchange(this.control, TAIL, tail, (tail + 1) | 0) === tail) return tail >>> 0;
+      const tail = this.waiting();
+      if (tail < 0) return -1;
+      if (Atomics.compareExchange(this.control, TAIL, tail | 0, (tail + 1) | 0) === (tail | 0)) return tail;
     }
   }
 
   /** Consumer: the packet that `claim` would claim now; -1 when none waits. */
   peek(): number {
-    const tail = Atomics.load(this.control, TAIL);
-    return tail === Atomics.load(this.control, HEAD) ? -1 : tail >>> 0;
+    return this.waiting();
   }
 
   /** True while the slot still holds this position, whole. Ask again after reading. */
   holds(position: number): boolean {
-    const page = Atomics.load(this.table, (position & (this.slots - 1)) >>> this.pageShift) - 1;
+    const page = this.pageOf(position);
     if (page < 0) return false;
     const stamp = Atomics.load(this.store.metas[page]!, (position & this.inPage) * META + STAMP);
     return stamp === ((position + 1) | 0);
@@ -151,12 +161,12 @@ export class Ring {
   }
 
   noteOf(position: number): number {
-    return Atomics.load(this.metaOf(position), (position & this.inPage) * META + NOTE);
+    return this.metaOf(position)[(position & this.inPage) * META + NOTE]!;
   }
 
   /** Only meaningful while `holds(position)`. */
   setNote(position: number, note: number): void {
-    Atomics.store(this.metaOf(position), (position & this.inPage) * META + NOTE, note);
+    this.metaOf(position)[(position & this.inPage) * META + NOTE] = note;
   }
 
   /** Nobody will ask for this packet again: once each, and only while `holds(position)`. */
@@ -174,6 +184,17 @@ export class Ring {
   clear(): void {
     for (let entry = 0; this.pages > 0; entry++) if (this.table[entry] !== 0) this.giveBack(entry);
     this.kept = 0;
+  }
+
+  /** The position at the tail, -1 when no packet waits there. */
+  private waiting(): number {
+    const tail = this.control[TAIL]!;
+    // Others may have claimed past what was seen.
+    if (((this.seen - tail) | 0) <= 0) {
+      this.seen = Atomics.load(this.control, HEAD);
+      if (((this.seen - tail) | 0) <= 0) return -1;
+    }
+    return tail >>> 0;
   }
 
   private pageOf(position: number): number {
