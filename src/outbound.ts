@@ -7,7 +7,7 @@
  *   4. While the ring has room it goes on at once, else it waits its flow's turn (proto/flowqueues.ts).
  *   5. It gets its data sequence (the ring position) and the distance to its flow's previous packet, and is published.
  *   6. `service` lets each path pull, best first, while its window and pacer allow: lost packets before new ones.
- *   7. The packet is sealed from the ring into the train of datagrams.
+ *   7. The packet is sealed from the ring into the train of datagrams (proto/train.ts).
  *   8. The train leaves in one send.
  *
  * Steps 1 to 5 are the stager, 6 to 8 the senders; they share only the ring. Challenges, probes and acknowledgements
@@ -15,13 +15,14 @@
  */
 
 import { random32 } from "./proto/environment.ts";
-import { MILLISECOND, TRAIN_BYTES, TRAIN_PACKETS } from "./proto/limits.ts";
+import { BLOCKED_FOR } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
 import type { Portal } from "./proto/portal.ts";
 import { Refusal } from "./proto/refusal.ts";
 import { NO_POSITION, SIZE_PROBE } from "./proto/sentlog.ts";
 import type { Session } from "./proto/session.ts";
-import { onTooBig, sizeDue } from "./proto/sizeprobes.ts";
+import { sizeDue } from "./proto/sizeprobes.ts";
+import { Train } from "./proto/train.ts";
 import { setWaits } from "./proto/waits.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
@@ -35,15 +36,7 @@ import {
   writePathEnd,
   writePathStatus,
 } from "./wire/control.ts";
-import {
-  DATA_HEADER_BYTES,
-  DATA_OVERHEAD_BYTES,
-  HEADER_BYTES,
-  MIN_DATAGRAM_BYTES,
-  TAG_BYTES,
-  Type,
-  writeHeader,
-} from "./wire/datagram.ts";
+import { DATA_HEADER_BYTES, DATA_OVERHEAD_BYTES, MIN_DATAGRAM_BYTES, Type } from "./wire/datagram.ts";
 import { flowHash, neverForwarded } from "./wire/ip.ts";
 import { Segmenter } from "./wire/segment.ts";
 import { VIRTIO_BYTES } from "./wire/virtio.ts";
@@ -52,8 +45,6 @@ import { VIRTIO_BYTES } from "./wire/virtio.ts";
 const READS_PER_TURN = 16;
 /** A read below this is one packet: the kernel had nothing to put together. */
 const SINGLE_PACKET = 2048;
-/** A socket that took no more is tried again after this long. */
-const BLOCKED_FOR = MILLISECOND;
 /** An acknowledgement must fit into the smallest path. */
 const ACK_ROOM = 512;
 
@@ -72,13 +63,7 @@ export class Outbound {
   private readonly body: Block;
   /** Body of a probe of a path's MTU: zeros. */
   private readonly padding: Block;
-
-  // The train: sealed datagrams of one path, of one size but for the last.
-  private readonly train: Block;
-  private trainBytes = 0;
-  private trainSegment = 0;
-  private trainPackets = 0;
-  private trainClosed = false;
+  private readonly train: Train;
 
   constructor(portal: Portal, tun: TunDevice) {
     this.portal = portal;
@@ -88,7 +73,7 @@ export class Outbound {
     this.refusal = new Refusal(portal.environment, tun);
     this.body = makeBlock(ACK_ROOM);
     this.padding = makeBlock(portal.environment.mtu + DATA_OVERHEAD_BYTES);
-    this.train = makeBlock(TRAIN_BYTES + 2048);
+    this.train = new Train(makeBlock);
   }
 
   // --- 1 to 5: the stager ---
@@ -128,7 +113,9 @@ export class Outbound {
       return;
     }
     const { ring, queues, steadier, scheduler } = session;
-    steadier.onStaged(now, this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES, scheduler.variation);
+    const { first } = scheduler;
+    if (first !== undefined)
+      steadier.onStaged(now, this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES, first.recovery.rtt);
     const hash = flowHash(this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES);
     const limit = session.backlogLimit;
     for (;;) {
@@ -200,6 +187,8 @@ export class Outbound {
       more &&= session.queues.packets > 0 || (this.passed.length > 0 && session.hasWork);
       more ||= session.scheduler.decide(now, session.waiting);
     }
+    if (session.scheduler.copying) this.copy(session, now);
+    else session.copies.forget();
     session.onTimeout(now);
     this.crowded = session.queues.packets > 0 && this.readBytes < SINGLE_PACKET;
     session.nextAt = this.nextAt(session, now);
@@ -209,8 +198,8 @@ export class Outbound {
   close(session: Session, now: number): void {
     for (const path of session.order) {
       if (path.status !== "up" || !path.affords(MIN_DATAGRAM_BYTES)) continue;
-      this.seal(session, path, now, Type.close, this.body, 0, 0, NO_POSITION, false);
-      this.flush(path, path.destination, now);
+      this.train.seal(session, path, now, Type.close, this.body, 0, 0, NO_POSITION, false);
+      this.train.flush(path, path.destination, now);
     }
   }
 
@@ -218,15 +207,15 @@ export class Outbound {
   answer(session: Session, path: Path, now: number, high: number, low: number, to: Endpoint | null): void {
     if (!path.affords(MIN_DATAGRAM_BYTES + ANSWER_BYTES)) return;
     const length = writeAnswer(this.body, 0, high, low);
-    this.seal(session, path, now, Type.answer, this.body, 0, length, NO_POSITION, false);
-    this.flush(path, to, now);
+    this.train.seal(session, path, now, Type.answer, this.body, 0, length, NO_POSITION, false);
+    this.train.flush(path, to, now);
   }
 
   /** Answers the local's word that a path has ended, on the path it came by. */
   noteEnd(session: Session, path: Path, now: number, id: number, ended: number, from: number): void {
     const length = writePathEnd(this.body, 0, id, true, ended, from);
-    this.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
-    this.flush(path, path.destination, now);
+    this.train.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
+    this.train.flush(path, path.destination, now);
   }
 
   /** Tells the remote, over every path that is up, of paths that have ended. */
@@ -237,23 +226,23 @@ export class Outbound {
       const path = order[i]!;
       if (path.status !== "up") continue;
       for (const { id, ended } of ids.endings) {
-        if (!path.affords(MIN_DATAGRAM_BYTES + PATH_END_BYTES, this.unsent(path))) break;
+        if (!path.affords(MIN_DATAGRAM_BYTES + PATH_END_BYTES, this.train.unsent(path))) break;
         const length = writePathEnd(this.body, 0, id, false, ended, 0);
         // Of one size, so that they leave together.
-        this.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
-        if (this.trainPackets === TRAIN_PACKETS) this.flush(path, path.destination, now);
+        this.train.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
+        if (this.train.isFull) this.train.flush(path, path.destination, now);
         told = true;
       }
-      this.flush(path, path.destination, now);
+      this.train.flush(path, path.destination, now);
     }
     if (told) ids.onTold(now);
   }
 
   /** Sends what one path may send now. True when that was something. */
   private pull(session: Session, path: Path, now: number): boolean {
-    const { ring } = session;
+    const { ring, scheduler, copies } = session;
     let sent = false;
-    while (path.maySend(now) && path.affords(path.datagram, this.unsent(path))) {
+    while (path.maySend(now) && path.affords(path.datagram, this.train.unsent(path))) {
       if (path.socket.full === true) {
         path.blockedUntil = now + BLOCKED_FOR;
         break;
@@ -265,21 +254,31 @@ export class Outbound {
         if (session.queues.packets === 0 || session.ring.backlog > 0) path.recovery.onAppLimited();
         break;
       }
-      const length = ring.lengthOf(position);
-      if (!this.fits(HEADER_BYTES + length + TAG_BYTES)) this.flush(path, path.destination, now);
-      const before = this.trainBytes;
-      const type = Type.data | ring.flagsOf(position);
-      const block = ring.blockOf(position);
-      this.seal(session, path, now, type, block, ring.offsetOf(position), length, position, true);
-      // Lapped while it was sealed: what is in the train is torn. The packet number counts as lost.
-      if (!ring.holds(position)) this.trainBytes = before;
-      else path.onSent(now);
-      session.scheduler.onSent(length);
+      this.train.add(session, path, now, position);
+      scheduler.onSent(ring.lengthOf(position));
+      if (scheduler.copying) copies.onSent(position, path);
       sent = true;
       if (path.blockedUntil > now) break;
     }
-    this.flush(path, path.destination, now);
+    this.train.flush(path, path.destination, now);
     return sent;
+  }
+
+  /** What left by one path leaves by others as well, where that is of use. */
+  private copy(session: Session, now: number): void {
+    const { order, scheduler, copies } = session;
+    const idle = !session.hasWork;
+    for (let i = 0; i < order.length; i++) {
+      const path = order[i]!;
+      while (path.maySend(now) && scheduler.mayCopy(path, idle) && path.socket.full !== true) {
+        const position = copies.take(now, path);
+        if (position < 0) break;
+        // The flow, not the path, says how much leaves.
+        path.recovery.onAppLimited();
+        this.train.add(session, path, now, position);
+      }
+      this.train.flush(path, path.destination, now);
+    }
   }
 
   /** Challenges, probes and acknowledgements that are due. */
@@ -290,8 +289,8 @@ export class Outbound {
     }
     if (path.reception.ackAt(path.recovery.rtt.srtt) <= now) {
       const length = path.reception.writeAck(now, this.body, 0, ACK_ROOM);
-      this.seal(session, path, now, Type.ack, this.body, 0, length, NO_POSITION, false);
-      this.flush(path, path.destination, now);
+      this.train.seal(session, path, now, Type.ack, this.body, 0, length, NO_POSITION, false);
+      this.train.flush(path, path.destination, now);
     }
     if (path.challengeDue(now)) {
       const { environment } = this.portal;
@@ -307,23 +306,23 @@ export class Outbound {
         use.peerCongestion,
         use.peerRate,
       );
-      this.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
-      this.flush(path, challenge.toCandidate ? path.candidate : path.destination, now);
+      this.train.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
+      this.train.flush(path, challenge.toCandidate ? path.candidate : path.destination, now);
     }
     if (path.probeDue(now)) {
       path.onProbeSent(now);
       // Probes alone say nothing of the rate.
       if (!path.carries || !session.hasWork) path.recovery.onAppLimited();
-      this.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
-      this.flush(path, path.destination, now);
+      this.train.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
+      this.train.flush(path, path.destination, now);
     }
     const size = sizeDue(now, path);
     if (size > 0) {
       path.recovery.mtu.onProbeSent();
       if (!path.carries || !session.hasWork) path.recovery.onAppLimited();
       const padding = size - MIN_DATAGRAM_BYTES;
-      this.seal(session, path, now, Type.probe, this.padding, 0, padding, SIZE_PROBE, true);
-      this.flush(path, path.destination, now, true);
+      this.train.seal(session, path, now, Type.probe, this.padding, 0, padding, SIZE_PROBE, true);
+      this.train.flush(path, path.destination, now, true);
     }
     if (path.report.due) this.report(session, path, now);
   }
@@ -338,66 +337,11 @@ export class Outbound {
       const path = order[i]!;
       if (path === about ? !itself : path.status !== "up" || !path.affords(bytes)) continue;
       const length = writePathStatus(this.body, 0, about.id, about.report.seen, about.heard);
-      this.seal(session, path, now, Type.pathStatus, this.body, 0, length, NO_POSITION, false);
-      this.flush(path, path.destination, now);
+      this.train.seal(session, path, now, Type.pathStatus, this.body, 0, length, NO_POSITION, false);
+      this.train.flush(path, path.destination, now);
       told = true;
     }
     if (told) about.report.onSent();
-  }
-
-  /** Bytes of IP packets in the train. */
-  private unsent(path: Path): number {
-    return this.trainBytes + this.trainPackets * path.socket.headerBytes;
-  }
-
-  /** Seals one datagram onto the train. */
-  private seal(
-    session: Session,
-    path: Path,
-    now: number,
-    type: number,
-    plain: Block,
-    offset: number,
-    length: number,
-    position: number,
-    ackEliciting: boolean,
-  ): void {
-    const { keys } = session;
-    const bytes = HEADER_BYTES + length + TAG_BYTES;
-    const packetNumber = path.recovery.onSent(now, bytes, position, ackEliciting);
-    writeHeader(this.train, this.trainBytes, type, path.id, packetNumber, keys.remoteIndex);
-    keys.send.seal(path.id, packetNumber, this.train, this.trainBytes, HEADER_BYTES, plain, offset, length);
-    keys.sealed++;
-    if (this.trainPackets === 0) this.trainSegment = bytes;
-    else if (bytes < this.trainSegment) this.trainClosed = true;
-    this.trainBytes += bytes;
-    this.trainPackets++;
-  }
-
-  /** True when a datagram of this size may join the train: none is larger than the first, only the last is smaller. */
-  private fits(bytes: number): boolean {
-    if (this.trainPackets === 0) return true;
-    if (this.trainClosed || this.trainPackets >= TRAIN_PACKETS || bytes > this.trainSegment) return false;
-    return this.trainBytes + bytes <= TRAIN_BYTES;
-  }
-
-  /**
-   * Sends the train. What the socket does not take is lost, and found lost by the acknowledgements that do not come. Only
-   * the proved address says something of the path: any other may be one that somebody on the way made up. `whole`: it must
-   * not be fragmented.
-   */
-  private flush(path: Path, to: Endpoint | null, now: number, whole = false): void {
-    if (this.trainBytes > 0) {
-      const segment = this.trainSegment;
-      const fragments = whole ? 0 : path.recovery.mtu.fragmentsOf(segment);
-      const result = path.socket.send(this.train, 0, this.trainBytes, segment, to, fragments);
-      if (result === "full") path.blockedUntil = now + BLOCKED_FOR;
-      else if (result === "tooBig") onTooBig(now, path, segment);
-      else if (result === "failed" && to === path.destination) path.onSendFailed(now);
-    }
-    this.trainBytes = 0;
-    this.trainPackets = 0;
-    this.trainClosed = false;
   }
 
   /** When this session must be serviced again, if nothing arrives before. */

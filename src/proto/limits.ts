@@ -176,3 +176,6 @@ export const ASKS_TO_RETURN = 5;
 /** A remote that has failed again this soon after it was returned to must answer for twice as long before the next time. */
 export const REMOTE_FLAPS = 600 * SECOND;
 export const REMOTE_REST_LONGEST = 3600 * SECOND;
+
+/** A socket that took no more is tried again after this long. */
+export const BLOCKED_FOR = MILLISECOND;

@@ -363,7 +363,7 @@ export class Path {
 
   /** When a path that is up is probed if nothing is sent on it. */
   private get restAt(): number {
-    return this.lastSentAt + this.probes.rest(this.idleInterval);
+    return this.lastSentAt + this.probes.rest(this.idleInterval, this.recovery.rtt.srtt);
   }
 
   private get givenUp(): boolean {

@@ -12,7 +12,7 @@ import {
 } from "./limits.ts";
 
 /** Probes of a path that has come up, and how far apart. */
-const FIRST = 8;
+const FIRST = 12;
 const FIRST_INTERVAL = 20 * MILLISECOND;
 
 export class Probes {
@@ -58,8 +58,8 @@ export class Probes {
     this.at = now + this.interval;
   }
 
-  /** After so long without anything sent a path that is up is probed; `idle` once it is known. */
-  rest(idle: number): number {
-    return this.first > 0 ? FIRST_INTERVAL : idle;
+  /** After so long without anything sent a path that is up is probed; `idle` once it is known. Each of the first finds the path at rest. */
+  rest(idle: number, roundTrip: number): number {
+    return this.first > 0 ? Math.max(FIRST_INTERVAL, roundTrip) : idle;
   }
 }

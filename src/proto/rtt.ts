@@ -2,8 +2,11 @@
 import { GRANULARITY, INITIAL_RTT, MILLISECOND } from "./limits.ts";
 
 const SOME = 8;
-/** So few say nothing of what a path varies by. */
+/** So few say nothing; fewer than so many, nothing of what a path varies by. */
 const FEW = 4;
+const ENOUGH = 6;
+/** Packets that leave within so much take the same time, for they keep their order. */
+const CLOSE = 15 * MILLISECOND;
 /** Samples after the first eight that count for what the path varies by are so far apart: neighbours wait in one queue. */
 const APART = 100 * MILLISECOND;
 /** What eight of them say, against what was known before. */
@@ -25,6 +28,11 @@ class Some {
   get spread(): number {
     return this.count === 0 ? 0 : this.sorted[(this.count - 1) >> 1]! - this.sorted[0]!;
   }
+
+  /** The third largest, less the second least: two may have been late for other reasons. */
+  get range(): number {
+    return this.count < ENOUGH ? 0 : this.sorted[this.count - 3]! - this.sorted[1]!;
+  }
 }
 
 export class Rtt {
@@ -42,14 +50,16 @@ export class Rtt {
   private readonly rested = new Some();
   private readonly later = new Some();
   private laterAt = 0;
+  /** When the packet left that the last sample at rest is of. */
+  private restedAt = Number.NEGATIVE_INFINITY;
   private laterSpread = 0;
 
   /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: hardly more was under way. */
   onSample(now: number, sample: number, ackDelay: number, atRest = false): void {
     if (sample < 0) return;
-    // Not in RFC 6298: half of the least so far makes what went before worthless. A first answer may have waited for a program
-    // that was just starting, and ten later ones would not outweigh it.
-    if (!this.sampled || sample < this.min / 2) {
+    // Not in RFC 6298: of the first samples, half of the least so far makes what went before worthless. A first answer may have
+    // waited for a program that was just starting, and ten later ones would not outweigh it. Later it is a delay that varies.
+    if (!this.sampled || (sample < this.min / 2 && this.first.count < FEW)) {
       this.sampled = true;
       this.min = sample;
       this.latest = sample;
@@ -59,7 +69,7 @@ export class Rtt {
       this.rested.count = 0;
       this.later.count = 0;
       this.first.add(sample);
-      if (atRest) this.rested.add(sample);
+      if (atRest) this.onRested(now, sample);
       return;
     }
     if (sample < this.min) this.min = sample;
@@ -69,7 +79,7 @@ export class Rtt {
     this.rttvar = 0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - adjusted);
     this.srtt = 0.875 * this.srtt + 0.125 * adjusted;
     if (this.first.count < SOME) this.first.add(adjusted);
-    if (atRest) this.onRested(now, adjusted);
+    if (atRest && now - sample >= this.restedAt + CLOSE) this.onRested(now, adjusted);
   }
 
   /** How much longer than the least round trip the usual one was, before the path had a load: the median, for some may have been late. */
@@ -82,21 +92,22 @@ export class Rtt {
    * program was just starting.
    */
   get spread(): number {
-    return this.rested.count < FEW ? 0 : Math.min(this.rested.spread, this.laterSpread);
+    return this.rested.count < ENOUGH ? 0 : Math.min(this.rested.range, this.laterSpread);
   }
 
   private onRested(now: number, sample: number): void {
     const { rested, later } = this;
+    this.restedAt = now - sample;
     if (rested.count < SOME) {
       rested.add(sample);
-      this.laterSpread = rested.spread;
+      this.laterSpread = rested.range;
       return;
     }
     if (now < this.laterAt) return;
     this.laterAt = now + APART;
     later.add(sample);
     if (later.count < SOME) return;
-    this.laterSpread += LATER_WEIGHT * (later.spread - this.laterSpread);
+    this.laterSpread += LATER_WEIGHT * (later.range - this.laterSpread);
     later.count = 0;
   }
 

@@ -26,6 +26,8 @@ const ALIKE = 4 * MILLISECOND;
 const STEADY = 4 * MILLISECOND;
 /** Where delays vary, nobody knows better than by this share of what both vary by. */
 const UNSURE = 1 / 8;
+/** Delays vary that differ by so much. */
+const VARYING = 4 * MILLISECOND;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
 const BURST = MILLISECOND;
 /** Half of what a loss takes from a flow's window (RFC 9438 leaves 0.7) is kept in hand. */
@@ -51,6 +53,8 @@ export class Scheduler {
   private readonly usable: Path[] = [];
   /** Those that carry, in the order in which they pull: best first, and of paths that are alike the one with the shortest queue. */
   readonly pulling: Path[] = [];
+  /** Some path may send what others sent as well (proto/copies.ts): see `mayCopy`. */
+  copying = false;
   private carrying = 1;
   /** Of the present window: bytes that left, when it began, and whether all that waited could leave at some moment. */
   private sent = 0;
@@ -76,9 +80,9 @@ export class Scheduler {
     return metric;
   }
 
-  /** By how much the round trips of the path vary that carries first (proto/rtt.ts). */
-  get variation(): number {
-    return this.pulling[0]?.recovery.rtt.spread ?? 0;
+  /** The path that carries first. */
+  get first(): Path | undefined {
+    return this.pulling[0];
   }
 
   /** Before the paths pull: sorts them, and lets as many carry as did before. */
@@ -95,6 +99,7 @@ export class Scheduler {
     this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
     pulling.length = 0;
     for (let i = 0; i < this.carrying && i < usable.length; i++) this.carry(usable[i]!);
+    this.copying = this.wouldCopy;
   }
 
   /** Puts a path that carries among those that pull: before the ones it is like whose queue is clearly longer now. */
@@ -141,6 +146,28 @@ export class Scheduler {
     this.most = 0;
     this.begins(now);
     return true;
+  }
+
+  /**
+   * True when a copy by this path is in nobody's way, and of use: it does not carry yet, and learns its rate by copies; or
+   * delays vary and it has nothing to do, for nothing waits (`idle`).
+   */
+  mayCopy(path: Path, idle: boolean): boolean {
+    if (learns(path, this.usable[0]!)) return true;
+    if (!idle || !this.varies || !takesCopies(path, this.usable[0]!)) return false;
+    return path.recovery.congestion.searching || queueIn(path) <= BURST;
+  }
+
+  private get varies(): boolean {
+    return this.usable[0]!.recovery.rtt.spread >= VARYING;
+  }
+
+  private get wouldCopy(): boolean {
+    const { usable } = this;
+    if (usable.length < 2) return false;
+    if (this.varies) return usable[1]!.metric === usable[0]!.metric;
+    for (let i = this.carrying; i < usable.length; i++) if (learns(usable[i]!, usable[0]!)) return true;
+    return false;
   }
 
   /** The queue in front of the paths that carry, in time, with which the next one joins; 0 when there is none. */
@@ -257,6 +284,17 @@ function queueFor(path: Path, first: Path): number {
   const least = roundTrip(first);
   const difference = later(path, first);
   return difference < ALIKE ? BURST : (least + difference) / AFTER_LOSS - least;
+}
+
+/** Users may pay for what a path of a higher metric, or one with a data cap, carries. */
+function takesCopies(path: Path, first: Path): boolean {
+  return path.metric === first.metric && path.cap === null;
+}
+
+/** It may be wanted soon: more is under way than a few packets. */
+function learns(path: Path, first: Path): boolean {
+  if (path.carries || !takesCopies(path, first) || !path.recovery.congestion.searching) return false;
+  return first.recovery.log.inFlight > INITIAL_WINDOW_PACKETS * first.datagram;
 }
 
 function goesBefore(path: Path, other: Path): boolean {

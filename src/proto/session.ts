@@ -9,6 +9,7 @@ import type { Store } from "../share/store.ts";
 import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
 import type { Agenda, Planned } from "./agenda.ts";
 import type { Company, PathSettings } from "./company.ts";
+import { Copies } from "./copies.ts";
 import type { Environment } from "./environment.ts";
 import { FlowQueues } from "./flowqueues.ts";
 import { FlowTable } from "./flows.ts";
@@ -69,6 +70,7 @@ export class Session implements Company, Planned {
   at = 0;
   place = -1;
   closed = false;
+  readonly copies: Copies;
   private readonly resends: Resends;
   private readonly environment: Environment;
   private readonly agenda: Agenda<Session>;
@@ -90,6 +92,7 @@ export class Session implements Company, Planned {
     const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
     this.ring = new Ring(control, RING_SLOTS, store);
     this.resends = new Resends(this.ring, this.order, drops);
+    this.copies = new Copies(this.ring, this.order);
     this.queues = new FlowQueues(store, environment.copy, drops);
     this.steadier = new Steadier(sink, store, environment.copy);
     this.resequencer = new Resequencer(this.steadier, store, environment.copy);

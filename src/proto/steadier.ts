@@ -31,6 +31,7 @@ import {
 } from "../wire/ip.ts";
 import { MILLISECOND, SECOND } from "./limits.ts";
 import type { PacketSink } from "./resequencer.ts";
+import type { Rtt } from "./rtt.ts";
 
 /** Flows at a time; one more is not looked after. */
 const FLOWS = 16;
@@ -43,7 +44,7 @@ const YOUNG_BYTES = 64_000_000;
 /** A flow that sent nothing for so long makes room for another; for so long as it may be young, and it begins anew. */
 const IDLE = SECOND;
 /** What a path varies by when it is at rest, so many times, is what it varies by under load: later packets wait for late ones. */
-const TIMES = 3;
+const TIMES = 3.2;
 /** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is as much again. */
 const BORNE = 4 * MILLISECOND;
 const LEAST_SPREAD = 4 * MILLISECOND;
@@ -99,9 +100,9 @@ export class Steadier implements PacketSink {
     this.slots = new Slots(store);
   }
 
-  /** A packet, or several of one flow in one, leaves. `variation`: by how much longer round trips on its way are than the least. */
-  onStaged(now: number, packet: Block, offset: number, length: number, variation: number): void {
-    const spread = Math.min(TIMES * variation - BORNE, MOST_KEPT);
+  /** A packet, or several of one flow in one, leaves. `rtt`: of the path that carries first. */
+  onStaged(now: number, packet: Block, offset: number, length: number, rtt: Rtt): void {
+    const spread = Math.min(TIMES * rtt.spread - BORNE, MOST_KEPT);
     if (spread < LEAST_SPREAD || transportOf(packet, offset) !== PROTOCOL_TCP) return;
     const tcp = offset + ipHeaderBytes(packet, offset);
     if (tcp + TCP_MIN_BYTES > offset + length) return;
@@ -113,7 +114,8 @@ export class Steadier implements PacketSink {
     if (flow === null) return;
     const end = (packet.view.getUint32(tcp + TCP_SEQUENCE) + bytes) >>> 0;
     if (flow.bytes === 0) {
-      flow.spread = spread;
+      // It is never twice what it was.
+      flow.spread = Math.min(spread, rtt.srtt);
       flow.start = (end - payload) >>> 0;
     }
     // Sent again: its acknowledgement says nothing (RFC 6298 section 3).
@@ -218,7 +220,7 @@ export class Steadier implements PacketSink {
     // An answer: what is behind it is not to come later.
     flow.grown = (flags & (SYN | FIN | RST)) !== 0 || tcp + header !== offset + length;
     // No round trip becomes twice as long.
-    return flow.grown ? 0 : sentAt + flow.least + Math.min(flow.spread, flow.least);
+    return flow.grown ? 0 : sentAt + flow.least + flow.spread;
   }
 
   private keep(

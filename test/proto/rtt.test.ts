@@ -45,11 +45,19 @@ test("what the path varied by before its load is kept: the median of eight sampl
   expect(rtt.firstSpread).toBe(5_000);
   for (const queue of [20_000, 90_000, 20_000]) rtt.onSample(0, 40_000 + queue, 0);
   expect(rtt.firstSpread).toBe(5_000);
-  // What was sampled before a much shorter round trip is worth nothing.
-  rtt.onSample(0, 10_000, 0);
-  expect(rtt.firstSpread).toBe(0);
-  for (const sample of [16_000, 14_000, 17_000]) rtt.onSample(0, sample, 0);
+});
+
+test("what was sampled before a much shorter round trip is worth nothing, at first", () => {
+  const rtt = new Rtt();
+  // It waited for a program that was just starting.
+  for (const sample of [300, 290, 40, 46, 44, 47]) rtt.onSample(0, sample * 1000, 0);
   expect(rtt.firstSpread).toBe(4_000);
+  expect(rtt.srtt).toBeLessThan(47_000);
+  // Later it tells of a delay that varies.
+  rtt.onSample(0, 10_000, 0);
+  expect(rtt.firstSpread).toBe(34_000);
+  expect(rtt.srtt).toBeGreaterThan(35_000);
+  expect(rtt.min).toBe(10_000);
 });
 
 test("what it varies by: as the first samples did, or less when later ones say so", () => {
@@ -61,23 +69,34 @@ test("what it varies by: as the first samples did, or less when later ones say s
       rtt.onSample(now, sample * 1000, 0, true);
     }
   };
-  // Most of them waited for a program that was busy.
-  add([70, 40, 45, 80, 65, 70, 70, 44], 1000);
-  expect(rtt.spread).toBe(25_000);
+  // Half of them waited for a program that was busy.
+  add([70, 40, 45, 80, 44], 100_000);
+  expect(rtt.spread).toBe(0);
+  add([65, 70, 41], 100_000);
+  expect(rtt.spread).toBe(29_000);
   const steady = [40, 41, 41, 42, 40, 41, 42, 41];
   add(steady, 100_000);
-  expect(rtt.spread).toBe(0.75 * 25_000 + 0.25 * 1000);
+  expect(rtt.spread).toBe(0.75 * 29_000 + 0.25 * 1000);
   for (let i = 0; i < 20; i++) add(steady, 100_000);
   expect(rtt.spread).toBeLessThan(1100);
-  expect(rtt.firstSpread).toBe(25_000);
+  expect(rtt.firstSpread).toBe(5_000);
   // Samples under a load are none of it.
   for (let i = 0; i < 40; i++) rtt.onSample(now + i * 100_000, 90_000, 0);
   expect(rtt.spread).toBeLessThan(1100);
   // The other direction's queue adds nothing, nor are samples that follow each other at once.
   for (let i = 0; i < 20; i++) add([40, 41, 90, 90, 90, 90, 90, 90], 100_000);
-  expect(rtt.spread).toBe(25_000);
+  expect(rtt.spread).toBe(29_000);
   add(new Array(80).fill(50), 1);
-  expect(rtt.spread).toBe(25_000);
+  expect(rtt.spread).toBe(29_000);
+});
+
+test("samples of packets that left together are one, to what it varies by; two late ones of eight are no variation", () => {
+  const rtt = new Rtt();
+  for (let i = 0; i < 10; i++) rtt.onSample(40_000 + i * 10, 40_000, 0, true);
+  expect(rtt.spread).toBe(0);
+  for (const [i, sample] of [49, 41, 90, 41, 95, 40, 42].entries())
+    rtt.onSample(1_000_000 * (i + 1), sample * 1000, 0, true);
+  expect(rtt.spread).toBe(9_000);
 });
 
 test.each([

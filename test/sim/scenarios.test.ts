@@ -1,6 +1,13 @@
 /** Named worlds of a few lines each: what portal promises, and what it must withstand. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { KEEP, MAX_QUEUED, PENDING_LIFETIME, REJECT_AFTER, REKEY_AFTER } from "../../src/proto/limits.ts";
+import {
+  KEEP,
+  MAX_QUEUED,
+  PENDING_LIFETIME,
+  PROBE_IDLE,
+  REJECT_AFTER,
+  REKEY_AFTER,
+} from "../../src/proto/limits.ts";
 import { Type } from "../../src/wire/datagram.ts";
 import { Attacker } from "./attacker.ts";
 import { endpointKey } from "./fakes.ts";
@@ -312,7 +319,10 @@ describe("portals come and go", () => {
     world.remote.engine.portal.keep = 1e9 * SECOND;
     world.runFor(REKEY_AFTER - 5 * SECOND);
     world.setLine(wire, { cut: true });
-    expect(world.runTo(() => sessionOf(world.locals[0]!) === undefined, KEEP + SECOND)).toBe(true);
+    // It is noticed with the next probe.
+    expect(world.runTo(() => sessionOf(world.locals[0]!) === undefined, KEEP + PROBE_IDLE + SECOND)).toBe(
+      true,
+    );
     world.setLine(wire, { cut: false });
     const answered = () => sessionOf(world.remote)!.peer.pending.length > 0;
     expect(world.runTo(answered, 10 * SECOND)).toBe(true);
