@@ -16,6 +16,7 @@
  *
  * Decides only; reads no clock. Bytes, bytes per second, microseconds.
  */
+import { affordsData } from "./budget.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 import type { Recovery } from "./recovery.ts";
@@ -66,14 +67,17 @@ export class Scheduler {
     this.order = order;
   }
 
-  /** The lowest metric of a path that is up; Infinity when none is. */
+  /** The lowest metric of a path that is up, and not all but used up by its data cap; Infinity when none is. */
   get lowestMetric(): number {
     let metric = Number.POSITIVE_INFINITY;
+    let starved = metric;
     for (let i = 0; i < this.order.length; i++) {
       const path = this.order[i]!;
-      if (path.status === "up" && path.metric < metric) metric = path.metric;
+      if (path.status !== "up") continue;
+      if (path.starved) starved = Math.min(starved, path.metric);
+      else metric = Math.min(metric, path.metric);
     }
-    return metric;
+    return Number.isFinite(metric) ? metric : starved;
   }
 
   /** By how much the round trips of the path vary that carries first (proto/rtt.ts). */
@@ -85,12 +89,17 @@ export class Scheduler {
   begin(): void {
     const { order, usable, pulling } = this;
     this.sort();
+    for (let i = 0; i < order.length; i++) {
+      const path = order[i]!;
+      path.starved = path.status === "up" && !affordsData(path);
+    }
     const metric = this.lowestMetric;
     usable.length = 0;
     for (let i = 0; i < order.length; i++) {
       const path = order[i]!;
       path.carries = false;
-      if (path.status === "up" && (path.metric === metric || path.spill)) usable.push(path);
+      if (path.status !== "up" || path.starved) continue;
+      if (path.metric === metric || path.spill) usable.push(path);
     }
     this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
     pulling.length = 0;
