@@ -12,9 +12,9 @@
  */
 import type { Outbound } from "./outbound.ts";
 import type { Acceptor } from "./proto/acceptor.ts";
+import { onAsked, onTold } from "./proto/budget.ts";
 import type { Deliverer } from "./proto/deliverer.ts";
 import type { Dialer } from "./proto/dialer.ts";
-import { ANSWERED } from "./proto/failure.ts";
 import type { Keys } from "./proto/keys.ts";
 import { MAX_PATHS } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
@@ -26,13 +26,10 @@ import type { Endpoint } from "./share/endpoint.ts";
 import type { DatagramSocket } from "./share/io.ts";
 import {
   ANSWER_BYTES,
-  CHALLENGE_BYTES,
+  ChallengeMessage,
   type CongestionName,
-  congestionOf,
   PathEndMessage,
   PathStatusMessage,
-  RATE_UNIT,
-  spillOf,
 } from "./wire/control.ts";
 import {
   DATA_HEADER_BYTES,
@@ -71,6 +68,7 @@ export class Inbound {
   private readonly outbound: Outbound;
   private readonly deliverer: Deliverer;
   private readonly role: Role;
+  private readonly asks = new ChallengeMessage();
   private readonly message = new PathStatusMessage();
   private readonly end = new PathEndMessage();
   private readonly buffers: Block[] = [];
@@ -199,7 +197,7 @@ export class Inbound {
       return;
     }
     this.accepted(now, session, path, socket, packetNumber, length, type);
-    this.dispatch(now, session, path, socket, block, offset, length, type);
+    this.dispatch(now, session, path, socket, packetNumber, block, offset, length, type);
   }
 
   private newPath(now: number, session: Session, pathId: number, socket: DatagramSocket): Path | null {
@@ -221,6 +219,7 @@ export class Inbound {
   ): void {
     const newest = packetNumber > path.reception.window.largest;
     path.reception.onPacket(now, packetNumber, bytes, type === Type.data || type === Type.probe);
+    path.cap?.credit.onPacket(packetNumber, bytes);
     path.onSignOfLife(now, type === Type.challenge);
     session.nextAt = 0;
     if (!newest) return;
@@ -233,6 +232,7 @@ export class Inbound {
     session: Session,
     path: Path,
     socket: DatagramSocket,
+    packetNumber: number,
     block: Block,
     offset: number,
     length: number,
@@ -250,8 +250,8 @@ export class Inbound {
         else session.drops.count("malformed");
         return;
       case Type.challenge:
-        if (bytes !== CHALLENGE_BYTES) session.drops.count("malformed");
-        else this.challenge(now, session, path, socket, block, body);
+        if (!this.asks.read(block, body, bytes)) session.drops.count("malformed");
+        else this.challenge(now, session, path, socket, packetNumber);
         return;
       case Type.answer:
         if (bytes !== ANSWER_BYTES) session.drops.count("malformed");
@@ -304,22 +304,16 @@ export class Inbound {
     session: Session,
     path: Path,
     socket: DatagramSocket,
-    block: Block,
-    body: number,
+    packetNumber: number,
   ): void {
-    const { view } = block;
+    const { asks } = this;
     if (path.connected) {
-      // A remote that has forgotten a path, which had failed then, does not know how it is to be used.
-      if (path.status !== "joining" && path.reason !== ANSWERED) path.retell(now);
-    } else {
-      // The local says how its path is to be used on the way back.
-      path.metric = view.getUint16(body + 8);
-      path.spill = spillOf(block.bytes[body + 11]!);
-      const rate = view.getUint32(body + 12) * RATE_UNIT;
-      this.role.setCongestion(path, congestionOf(block.bytes[body + 10]!), rate);
+      onAsked(now, path);
+    } else if (onTold(path, packetNumber, asks)) {
+      this.role.setCongestion(path, asks.congestion, asks.rate);
     }
     const to = path.connected ? null : socket.source;
-    this.outbound.answer(session, path, now, view.getUint32(body), view.getUint32(body + 4), to);
+    this.outbound.answer(session, path, now, asks.tokenHigh, asks.tokenLow, to);
   }
 
   private data(

@@ -14,6 +14,7 @@
  * leave by 7 and 8 too.
  */
 
+import { affords, affordsData, affordsWord, fillChallenge, onStarved } from "./proto/budget.ts";
 import { random32 } from "./proto/environment.ts";
 import { BLOCKED_FOR } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
@@ -29,10 +30,10 @@ import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
 import {
   ANSWER_BYTES,
+  ChallengeMessage,
   PATH_END_BYTES,
   PATH_STATUS_BYTES,
   writeAnswer,
-  writeChallenge,
   writePathEnd,
   writePathStatus,
 } from "./wire/control.ts";
@@ -59,6 +60,7 @@ export class Outbound {
   private readonly tun: TunDevice;
   private readonly segmenter: Segmenter;
   private readonly refusal: Refusal;
+  private readonly asks = new ChallengeMessage();
   /** Body of the control datagram being made. */
   private readonly body: Block;
   /** Body of a probe of a path's MTU: zeros. */
@@ -169,7 +171,7 @@ export class Outbound {
       session.nextAt = session.onWaited(now);
       return;
     }
-    for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now, unread);
+    for (let i = 0; i < order.length; i++) order[i]!.onTimeout(now, unread, session.hasWork);
     if (!session.isUp) session.onAllGivenUp(now);
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
@@ -197,7 +199,7 @@ export class Outbound {
   /** Says goodbye on every path that is up. */
   close(session: Session, now: number): void {
     for (const path of session.order) {
-      if (path.status !== "up" || !path.affords(MIN_DATAGRAM_BYTES)) continue;
+      if (path.status !== "up" || !affords(path, MIN_DATAGRAM_BYTES)) continue;
       this.train.seal(session, path, now, Type.close, this.body, 0, 0, NO_POSITION, false);
       this.train.flush(path, path.destination, now);
     }
@@ -205,7 +207,7 @@ export class Outbound {
 
   /** Answers a peer's challenge where it came from. */
   answer(session: Session, path: Path, now: number, high: number, low: number, to: Endpoint | null): void {
-    if (!path.affords(MIN_DATAGRAM_BYTES + ANSWER_BYTES)) return;
+    if (!affordsWord(path, MIN_DATAGRAM_BYTES + ANSWER_BYTES)) return;
     const length = writeAnswer(this.body, 0, high, low);
     this.train.seal(session, path, now, Type.answer, this.body, 0, length, NO_POSITION, false);
     this.train.flush(path, to, now);
@@ -213,6 +215,7 @@ export class Outbound {
 
   /** Answers the local's word that a path has ended, on the path it came by. */
   noteEnd(session: Session, path: Path, now: number, id: number, ended: number, from: number): void {
+    if (!affords(path, MIN_DATAGRAM_BYTES + PATH_END_BYTES)) return;
     const length = writePathEnd(this.body, 0, id, true, ended, from);
     this.train.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
     this.train.flush(path, path.destination, now);
@@ -226,7 +229,7 @@ export class Outbound {
       const path = order[i]!;
       if (path.status !== "up") continue;
       for (const { id, ended } of ids.endings) {
-        if (!path.affords(MIN_DATAGRAM_BYTES + PATH_END_BYTES, this.train.unsent(path))) break;
+        if (!affords(path, MIN_DATAGRAM_BYTES + PATH_END_BYTES, this.train.unsent(path))) break;
         const length = writePathEnd(this.body, 0, id, false, ended, 0);
         // Of one size, so that they leave together.
         this.train.seal(session, path, now, Type.pathEnd, this.body, 0, length, NO_POSITION, false);
@@ -242,7 +245,7 @@ export class Outbound {
   private pull(session: Session, path: Path, now: number): boolean {
     const { ring, scheduler, copies } = session;
     let sent = false;
-    while (path.maySend(now) && path.affords(path.datagram, this.train.unsent(path))) {
+    while (path.maySend(now) && affordsData(path, this.train.unsent(path))) {
       if (path.socket.full === true) {
         path.blockedUntil = now + BLOCKED_FOR;
         break;
@@ -287,34 +290,23 @@ export class Outbound {
       if (path.report.due) this.report(session, path, now);
       return;
     }
+    // What the data cap has no room for is as if it were lost on the way.
     if (path.reception.ackAt(path.recovery.rtt.srtt) <= now) {
       const length = path.reception.writeAck(now, this.body, 0, ACK_ROOM);
-      this.train.seal(session, path, now, Type.ack, this.body, 0, length, NO_POSITION, false);
-      this.train.flush(path, path.destination, now);
+      if (affords(path, MIN_DATAGRAM_BYTES + length)) {
+        this.train.seal(session, path, now, Type.ack, this.body, 0, length, NO_POSITION, false);
+        this.train.flush(path, path.destination, now);
+      }
     }
-    if (path.challengeDue(now)) {
-      const { environment } = this.portal;
-      path.onChallengeSent(now, random32(environment), random32(environment));
-      const { challenge, metric, spill, use } = path;
-      const length = writeChallenge(
-        this.body,
-        0,
-        challenge.tokenHigh,
-        challenge.tokenLow,
-        metric,
-        spill,
-        use.peerCongestion,
-        use.peerRate,
-      );
-      this.train.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
-      this.train.flush(path, challenge.toCandidate ? path.candidate : path.destination, now);
-    }
+    if (path.challengeDue(now)) this.challenge(session, path, now);
     if (path.probeDue(now)) {
       path.onProbeSent(now);
       // Probes alone say nothing of the rate.
       if (!path.carries || !session.hasWork) path.recovery.onAppLimited();
-      this.train.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
-      this.train.flush(path, path.destination, now);
+      if (affords(path, MIN_DATAGRAM_BYTES)) {
+        this.train.seal(session, path, now, Type.probe, this.body, 0, 0, NO_POSITION, true);
+        this.train.flush(path, path.destination, now);
+      }
     }
     const size = sizeDue(now, path);
     if (size > 0) {
@@ -327,6 +319,15 @@ export class Outbound {
     if (path.report.due) this.report(session, path, now);
   }
 
+  private challenge(session: Session, path: Path, now: number): void {
+    const { environment } = this.portal;
+    path.onChallengeSent(now, random32(environment), random32(environment));
+    fillChallenge(path, this.asks);
+    const length = this.asks.write(this.body, 0);
+    this.train.seal(session, path, now, Type.challenge, this.body, 0, length, NO_POSITION, false);
+    this.train.flush(path, path.challenge.toCandidate ? path.candidate : path.destination, now);
+  }
+
   /** Tells the peer, over every path that is up, that another one was given up or rests; the latter, if there is none, on itself. */
   private report(session: Session, about: Path, now: number): void {
     const { order } = session;
@@ -335,7 +336,7 @@ export class Outbound {
     const itself = about.status === "capped" && !session.isUp && about.cap?.fits(bytes) === true;
     for (let i = 0; i < order.length; i++) {
       const path = order[i]!;
-      if (path === about ? !itself : path.status !== "up" || !path.affords(bytes)) continue;
+      if (path === about ? !itself : path.status !== "up" || !affords(path, bytes)) continue;
       const length = writePathStatus(this.body, 0, about.id, about.report.seen, about.heard);
       this.train.seal(session, path, now, Type.pathStatus, this.body, 0, length, NO_POSITION, false);
       this.train.flush(path, path.destination, now);
@@ -352,6 +353,7 @@ export class Outbound {
     const waiting = session.hasWork;
     for (let i = 0; i < session.order.length; i++) {
       const path = session.order[i]!;
+      if (waiting && path.starved) onStarved(now, path);
       at = Math.min(at, path.nextAt);
       if (waiting && path.carries && !this.passed.includes(path)) at = Math.min(at, path.sendAt(now));
     }

@@ -3,8 +3,8 @@
  * provider bills: IP packets, both ways, with their IP and UDP headers; the path's socket counts them.
  *
  * Over a cap a path rests, or goes on at a low rate, until the next period. One that rests sends nothing at all: the last
- * datagram is the last that fits. What comes in cannot be refused, so it stops a little before (`headroom`), and the peer is told
- * (proto/path.ts): what comes beyond is no more than what was under way.
+ * full-sized datagram is the last that fits. What comes in cannot be refused, so the peer may send no more than it is given
+ * (proto/credit.ts), and what we send leaves room for that.
  *
  * A period ends by the time of day only while that is to be believed (proto/clock.ts). What was counted while it was not
  * may belong to the next period, and is counted there too. A clock that goes back resets nothing. So every mistake is on the side of
@@ -12,7 +12,7 @@
  */
 import type { Calendar, Period, PeriodKind } from "./calendar.ts";
 import type { Clock } from "./clock.ts";
-import { MILLISECOND, SECOND } from "./limits.ts";
+import { Credit } from "./credit.ts";
 
 export interface CapSettings {
   /** Bytes a month and a day; null for no such cap. */
@@ -31,9 +31,6 @@ export interface Meter {
   /** IP and UDP header around each datagram. */
   readonly headerBytes: number;
 }
-
-/** What the peer needs to hear that it should stop, besides a round trip. */
-const HEARING = 250 * MILLISECOND;
 
 /** The cap of one kind of period. */
 export class Allowance {
@@ -81,17 +78,14 @@ export class Allowance {
 export class Cap {
   readonly settings: CapSettings;
   readonly allowances: readonly Allowance[];
+  /** What the peer may still send, where the path rests at its cap. */
+  readonly credit = new Credit();
   private meter: Meter | null = null;
   /** Of what the meter has counted, so much is in the allowances, and at so much the first of them is used up. */
   private counted = 0;
   private ceiling = 0;
   /** Counted since the time of day was last believed. */
   private unsettled = 0;
-  /** Bytes received a second: the present and the last. */
-  private receivedPerSecond = 0;
-  private receivedBefore = 0;
-  private tickAt = Number.NEGATIVE_INFINITY;
-  private receivedAtTick = 0;
   /** What `charge` was told. */
   private charged = 0;
   /** A cap is reached. */
@@ -110,7 +104,6 @@ export class Cap {
     this.count();
     this.meter = meter;
     this.counted = this.total;
-    this.receivedAtTick = meter.receivedWireBytes;
     this.judge();
   }
 
@@ -121,7 +114,7 @@ export class Cap {
 
   /** The path may not be used. */
   get rests(): boolean {
-    return this.reached && this.settings.overBytesPerSecond === 0;
+    return this.reached && this.ends;
   }
 
   /** Bytes per second that the path may send and receive at most; 0 = as much as it can. */
@@ -144,6 +137,11 @@ export class Cap {
     return `its data cap of a ${last.kind} is reached: rests${until}`;
   }
 
+  /** Nothing may be carried beyond it. */
+  get ends(): boolean {
+    return this.settings.overBytesPerSecond === 0;
+  }
+
   /** True when a datagram of so many bytes may leave, after `unsent` bytes of IP packets that are to leave first. */
   affords(bytes: number, unsent = 0): boolean {
     return !this.rests && this.fits(bytes, unsent);
@@ -151,24 +149,62 @@ export class Cap {
 
   /** True when it would fit, although the path rests already. */
   fits(bytes: number, unsent = 0): boolean {
-    if (this.settings.overBytesPerSecond > 0 || this.meter === null) return true;
-    return this.total + unsent + bytes + this.meter.headerBytes <= this.ceiling;
+    if (!this.ends || this.meter === null) return true;
+    return unsent + bytes + this.meter.headerBytes + this.credit.outstanding <= this.left;
   }
 
-  /** Sees whether a cap is reached: whether a datagram of so many bytes still fits, beside what comes in a round trip. */
-  check(bytes: number, rtt: number): void {
+  /** Sees whether a cap is reached: whether a datagram of so many bytes still fits. */
+  check(bytes: number): void {
     if (this.reached || this.meter === null) return;
     // A lower rate begins with the cap; rest, when the next datagram does not fit.
-    let needed = 1;
-    if (this.settings.overBytesPerSecond === 0) {
-      const received = Math.max(this.receivedPerSecond, this.receivedBefore);
-      needed = bytes + this.meter.headerBytes + (received * (rtt + HEARING)) / SECOND;
-    }
-    const left = this.ceiling - this.total;
-    if (left >= needed) return;
+    const needed = this.ends ? bytes + this.meter.headerBytes : 1;
+    if (this.left >= needed && !(this.ends && this.credit.given === null && this.credit.isStuck(this.left)))
+      return;
+    this.reach();
+  }
+
+  /** There is no room for a challenge that is due: nothing more can be carried, unless something that is late is not. */
+  onSilenced(): void {
+    if (this.ends && !this.reached && this.credit.isStuck(this.left)) this.reach();
+  }
+
+  private reach(): void {
+    const { left } = this;
     this.count();
     for (const each of this.allowances) if (each.limit - each.used <= left) each.reached = true;
     this.judge();
+  }
+
+  // --- The peer's credit ---
+
+  /** A path whose largest datagrams have so many bytes begins, from this packet number of the peer on, or changes to this cap. */
+  begin(now: number, from: number, bytes: number, changed = false): void {
+    const header = this.meter?.headerBytes ?? 0;
+    this.credit.begin(now, from, bytes + header, header, changed);
+  }
+
+  /** The peer should be given other credit. */
+  get isCreditDue(): boolean {
+    const { meter } = this;
+    if (!this.ends || meter === null || this.reached) return false;
+    return this.credit.isDue(this.left, meter.sentWireBytes, meter.receivedWireBytes);
+  }
+
+  /** True when a challenge may leave: a new one with what follows from it, or one that has left already once more. */
+  affordsChallenge(fresh: boolean): boolean {
+    const { price, challenge } = this.credit;
+    return !this.ends || this.left - this.credit.outstanding >= (fresh ? price : challenge);
+  }
+
+  /** A message has left whose answer, of so many bytes, is no datagram of the path. */
+  expect(now: number, bytes: number): void {
+    if (this.ends) this.credit.expect(now, bytes + (this.meter?.headerBytes ?? 0));
+  }
+
+  /** Gives the peer credit. */
+  giveCredit(): void {
+    if (this.ends && this.meter !== null)
+      this.credit.give(this.left, this.meter.sentWireBytes, this.meter.receivedWireBytes);
   }
 
   /** Brings the allowances up to date. */
@@ -180,16 +216,9 @@ export class Cap {
   }
 
   /** Once a second or so. True when a cap was reached and no longer is. */
-  onTick(now: number, clock: Clock): boolean {
+  onTick(clock: Clock): boolean {
     const before = this.reached;
     this.count();
-    const received = this.meter?.receivedWireBytes ?? 0;
-    if (now > this.tickAt) {
-      this.receivedBefore = this.receivedPerSecond;
-      this.receivedPerSecond = ((received - this.receivedAtTick) * SECOND) / (now - this.tickAt);
-      this.receivedAtTick = received;
-      this.tickAt = now;
-    }
     for (const each of this.allowances) each.onClock(clock, this.settings.calendar, this.unsettled);
     if (clock.settled) this.unsettled = 0;
     this.judge();
@@ -205,6 +234,11 @@ export class Cap {
     }
     this.reached = reached;
     this.ceiling = this.total + left;
+  }
+
+  /** Bytes until the first cap. */
+  private get left(): number {
+    return this.ceiling - this.total;
   }
 
   private get total(): number {

@@ -19,6 +19,8 @@ export class Challenge {
   toCandidate = false;
   /** When it is to leave. */
   at: number;
+  /** When the open one left first. */
+  openedAt = 0;
   private open = false;
   private sentAt = 0;
   /** How often it has left. */
@@ -26,6 +28,11 @@ export class Challenge {
 
   constructor(now: number) {
     this.at = now;
+  }
+
+  /** One has left, and an answer to it would count. */
+  get isOpen(): boolean {
+    return this.open;
   }
 
   /** Another one is to leave then; answers to this one no longer count. */
@@ -52,18 +59,29 @@ export class Challenge {
     return left;
   }
 
-  /** It leaves; the token is that of the arguments if none is open yet. `again`: it is repeated until it is answered. */
-  onSent(now: number, tokenHigh: number, tokenLow: number, again: boolean): void {
-    if (!this.open) {
+  /**
+   * It leaves; the token is that of the arguments if none is open yet. `again`: it is repeated until it is answered. True when it
+   * is a new one.
+   */
+  onSent(now: number, tokenHigh: number, tokenLow: number, again: boolean): boolean {
+    const fresh = !this.open;
+    if (fresh) {
       this.tokenHigh = tokenHigh;
       this.tokenLow = tokenLow;
       this.open = true;
+      this.openedAt = now;
       this.count = 0;
     }
     this.count++;
     this.sentAt = now;
     const interval = this.count < HASTY ? CHALLENGE_INTERVAL : PROBE_DOWN;
     this.at = again ? now + interval : Number.POSITIVE_INFINITY;
+    return fresh;
+  }
+
+  /** It leaves so much later. */
+  delay(from: number, micros: number): void {
+    this.at = from + micros;
   }
 
   /** The peer seems to be at another address: the next goes there, unless one does already. */

@@ -6,6 +6,7 @@ import type { DatagramSocket } from "../share/io.ts";
 import {
   emitInitiationPayload,
   INITIATION_BYTES,
+  LEASE_RESPONSE_BYTES,
   parseResponse,
   parseResponsePayload,
   SESSION_ID_BYTES,
@@ -63,6 +64,8 @@ interface Attempt {
 const COOKIE_PAUSE = 100 * MILLISECOND;
 /** Least time between an initiation and the one that an interface coming up makes us send. */
 const HURRY_PAUSE = 100 * MILLISECOND;
+/** An answer, and the headers around it. */
+const ANSWERED_BYTES = LEASE_RESPONSE_BYTES + 48;
 /** Unanswered attempts after which the operator is told, once. */
 const ATTEMPTS_BEFORE_ADVICE = 15;
 
@@ -246,6 +249,8 @@ export class Dialer {
   /** Begins a handshake, or begins the unanswered one again with a fresh ephemeral key. */
   private begin(now: number): void {
     this.begunAt = now;
+    // Credit was given in a session that is no more.
+    if (this.peer.session === null) for (const { carrier } of this.ways) carrier.cap?.credit.end(now);
     const able = this.ways.filter(mayDial);
     if (able.length === 0) {
       // Every path rests: until one may be used again (`hurry`), there is nobody to ask.
@@ -289,6 +294,7 @@ export class Dialer {
       copy[1] = mark;
       stamper.stamp(now, copy);
       this.portal.send(carrier.socket, copy, null);
+      carrier.cap?.expect(now, LEASE_RESPONSE_BYTES);
     }
   }
 
@@ -303,7 +309,7 @@ export class Dialer {
 }
 
 function mayDial({ carrier: { cap } }: Way): boolean {
-  return cap === null || cap.affords(INITIATION_BYTES);
+  return cap === null || cap.affords(INITIATION_BYTES + ANSWERED_BYTES);
 }
 
 function isCapped({ carrier: { cap } }: Way): boolean {

@@ -17,11 +17,13 @@ import type { DatagramSocket, InterfaceState } from "../share/io.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { PathSeen } from "../wire/control.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
+import { heed, mayChallenge, onCreditSent } from "./budget.ts";
 import type { Cap } from "./cap.ts";
 import { CapRest } from "./caprest.ts";
 import { Challenge } from "./challenge.ts";
 import { Comeback } from "./comeback.ts";
 import type { Company, PathSettings } from "./company.ts";
+import { Allowance } from "./credit.ts";
 import { ANSWERED, FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
 import {
   DOWN_AFTER,
@@ -49,6 +51,8 @@ export class Path {
   readonly use: Use;
   /** Null without data caps, and on the remote, which is told by the local. */
   cap: Cap | null;
+  /** What a remote may send, as the local has told it. */
+  readonly allowance = new Allowance();
   readonly socket: DatagramSocket;
   readonly endpoint: Endpoint;
   readonly candidate: Endpoint;
@@ -61,6 +65,9 @@ export class Path {
   reason: string | null = null;
   /** It may carry inner packets now. Owned by proto/scheduler.ts. */
   carries = false;
+  /** No data may leave on it for now, for want of credit under its data cap. Owned by proto/scheduler.ts. */
+  starved = false;
+  starvedSince = 0;
   readonly parking = new Parking();
   /** How often it is probed while it carries nothing. */
   idleInterval = PROBE_IDLE;
@@ -107,6 +114,7 @@ export class Path {
     this.company = company;
     this.challenge = new Challenge(now);
     this.statusSince = this.lastSentAt = now;
+    this.cap?.begin(now, this.receivesFrom, this.datagram);
     this.silence = new Silence(now, this.recovery);
   }
 
@@ -137,13 +145,15 @@ export class Path {
 
   /** True when a challenge should leave now. The caller draws a token for `onChallengeSent`. */
   challengeDue(now: number): boolean {
-    return now >= this.challenge.at;
+    return now >= this.challenge.at && mayChallenge(now, this);
   }
 
   onChallengeSent(now: number, tokenHigh: number, tokenLow: number): void {
-    const { status, challenge } = this;
-    const again = status === "joining" || challenge.toCandidate || (this.untold && status === "up");
-    challenge.onSent(now, tokenHigh, tokenLow, again);
+    const { status, challenge, cap } = this;
+    const joining = status === "joining" || challenge.toCandidate;
+    const again = joining || cap?.ends === true || (this.untold && status === "up");
+    if (challenge.onSent(now, tokenHigh, tokenLow, again)) cap?.giveCredit();
+    if (!joining && cap?.ends === true) onCreditSent(now, this, cap.credit);
   }
 
   /** The newest authentic datagram came from another address: ask that address before anything is sent there. */
@@ -161,6 +171,7 @@ export class Path {
     const { challenge } = this;
     if (!challenge.onAnswer(tokenHigh, tokenLow)) return false;
     this.untold = false;
+    this.cap?.credit.onAnswer(now);
     if (challenge.leaveCandidate()) {
       this.endpoint.copyFrom(this.candidate);
       this.recovery.mtu.renew(now);
@@ -275,23 +286,26 @@ export class Path {
 
   /** When `onTimeout` wants to be called, or a challenge, probe or acknowledgement is due. */
   get nextAt(): number {
-    if (this.status === "capped") return Number.POSITIVE_INFINITY;
+    if (this.status === "capped") return this.capRest.againAt;
     let at = Math.min(
       this.challenge.at,
       this.probes.at,
       this.reception.ackAt(this.recovery.rtt.srtt),
       this.reception.nackAt,
     );
-    at = Math.min(at, this.recovery.timeoutAt);
+    at = Math.min(at, this.recovery.timeoutAt, this.cap?.credit.settleAt ?? Number.POSITIVE_INFINITY);
     if (this.status === "up") at = Math.min(at, this.silence.nextAt(this.answerTimeout), this.restAt);
     else if (this.status === "suspect") at = Math.min(at, this.downAt);
     return at;
   }
 
-  /** `unread`: there is more to read, perhaps what this path waits for. */
-  onTimeout(now: number, unread = false): void {
-    if (this.connected) this.heed(now, this.cap);
-    if (this.status === "capped") return;
+  /** `unread`: there is more to read, perhaps what this path waits for. `wanted`: something waits to be sent. */
+  onTimeout(now: number, unread = false, wanted = false): void {
+    if (this.connected) heed(now, this, wanted);
+    if (this.status === "capped") {
+      if (this.capRest.isAgain(now)) this.report.onProbe();
+      return;
+    }
     this.reception.onTimeout(now);
     if (this.recovery.onTimeout(now) && this.status === "up") this.probes.at = now;
     if (this.status === "up") {
@@ -310,25 +324,9 @@ export class Path {
 
   // --- Data caps ---
 
-  /** True when a datagram of so many bytes may leave, after `unsent` bytes of IP packets: its data cap allows it. */
-  affords(bytes: number, unsent = 0): boolean {
-    return this.cap === null || this.cap.affords(bytes, unsent);
-  }
-
-  /** What the local's cap, if it has one now, says of it. */
-  private heed(now: number, cap: Cap | null): void {
-    cap?.check(this.datagram, this.recovery.rtt.srtt);
-    if (cap?.rests !== true && this.status === "capped") this.rejoin(now, "its data cap allows it again");
-    else if (cap?.rests === true && this.status !== "capped") this.rest(now, cap.reason);
-    const rate = cap?.rate ?? 0;
-    if (rate === this.use.rate) return;
-    this.use.limit(rate);
-    this.retell(now);
-  }
-
   /** Stops using the path. If it is our data cap, the peer has to hear of it, unless it does not know the path. */
-  private rest(now: number, reason: string): void {
-    this.capRest.begin(now);
+  rest(now: number, reason: string): void {
+    this.capRest.begin(now, this.cap !== null);
     if (this.status === "capped") return;
     this.challenge.stop();
     this.probes.stop();
@@ -338,7 +336,7 @@ export class Path {
     this.recovery.abandon(now);
   }
 
-  private rejoin(now: number, reason: string): void {
+  rejoin(now: number, reason: string): void {
     this.challenge.at = now;
     this.report.onReturned();
     this.become(now, "joining", reason);
@@ -382,6 +380,8 @@ export class Path {
     this.answersFrom = this.recovery.log.next;
     this.report.onGivenUp(seen);
     this.probes.begin(now);
+    // It may have no credit to answer with.
+    if (this.cap?.ends === true) this.challenge.at = Math.min(this.challenge.at, now);
     this.become(
       now,
       "suspect",

@@ -16,6 +16,7 @@
  *
  * Decides only; reads no clock. Bytes, bytes per second, microseconds.
  */
+import { affordsData } from "./budget.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 import type { Recovery } from "./recovery.ts";
@@ -70,14 +71,17 @@ export class Scheduler {
     this.order = order;
   }
 
-  /** The lowest metric of a path that is up; Infinity when none is. */
+  /** The lowest metric of a path that is up, and not all but used up by its data cap; Infinity when none is. */
   get lowestMetric(): number {
     let metric = Number.POSITIVE_INFINITY;
+    let starved = metric;
     for (let i = 0; i < this.order.length; i++) {
       const path = this.order[i]!;
-      if (path.status === "up" && path.metric < metric) metric = path.metric;
+      if (path.status !== "up") continue;
+      if (path.starved) starved = Math.min(starved, path.metric);
+      else metric = Math.min(metric, path.metric);
     }
-    return metric;
+    return Number.isFinite(metric) ? metric : starved;
   }
 
   /** The path that carries first. */
@@ -89,12 +93,17 @@ export class Scheduler {
   begin(): void {
     const { order, usable, pulling } = this;
     this.sort();
+    for (let i = 0; i < order.length; i++) {
+      const path = order[i]!;
+      path.starved = path.status === "up" && !affordsData(path);
+    }
     const metric = this.lowestMetric;
     usable.length = 0;
     for (let i = 0; i < order.length; i++) {
       const path = order[i]!;
       path.carries = false;
-      if (path.status === "up" && (path.metric === metric || path.spill)) usable.push(path);
+      if (path.status !== "up" || path.starved) continue;
+      if (path.metric === metric || path.spill) usable.push(path);
     }
     this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
     pulling.length = 0;
@@ -288,7 +297,7 @@ function queueFor(path: Path, first: Path): number {
 
 /** Users may pay for what a path of a higher metric, or one with a data cap, carries. */
 function takesCopies(path: Path, first: Path): boolean {
-  return path.metric === first.metric && path.cap === null;
+  return path.metric === first.metric && path.cap === null && !path.allowance.isLimited;
 }
 
 /** It may be wanted soon: more is under way than a few packets. */

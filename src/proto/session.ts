@@ -169,6 +169,7 @@ export class Session implements Company, Planned {
     this.order.splice(this.order.indexOf(path), 1);
     this.paths[path.id] = undefined;
     path.recovery.abandon(now);
+    path.cap?.credit.end(now);
     this.ids.end(path.id, path.recovery.log.next, path.reception.window.largest + 1);
     this.setIdleIntervals();
     this.nextAt = 0;

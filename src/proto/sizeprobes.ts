@@ -1,4 +1,5 @@
 /** Probes of a path's MTU (proto/pathmtu.ts), and what its kernel knows of it. */
+import { affords } from "./budget.ts";
 import type { Path } from "./path.ts";
 
 /** Bytes of the datagram that should leave now as a probe; 0: none. */
@@ -7,7 +8,7 @@ export function sizeDue(now: number, path: Path): number {
   const { mtu } = recovery;
   if (!mtu.isDue(now, recovery.sentBytes)) return 0;
   if (mtu.wantsHint) mtu.onHint(socket.mtu(path.destination));
-  if (path.affords(mtu.candidate)) return mtu.candidate;
+  if (affords(path, mtu.candidate)) return mtu.candidate;
   mtu.delay(now);
   return 0;
 }

@@ -117,7 +117,7 @@ export class Caps {
     this.ticks++;
     let lifted = false;
     for (const path of this.paths) {
-      if (path.cap.onTick(now, this.clock)) lifted = true;
+      if (path.cap.onTick(this.clock)) lifted = true;
       for (const ahead of aheadsOf(path)) {
         ahead.perTick = Math.max(0, ahead.allowance.used - ahead.atTick);
         ahead.atTick = ahead.allowance.used;

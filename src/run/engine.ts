@@ -6,6 +6,7 @@ import { Inbound, type Role } from "../inbound.ts";
 import { Outbound } from "../outbound.ts";
 import { Acceptor } from "../proto/acceptor.ts";
 import { Bbr } from "../proto/bbr.ts";
+import { changeCap } from "../proto/budget.ts";
 import type { Cap } from "../proto/cap.ts";
 import type { Congestion } from "../proto/congestion.ts";
 import { Cubic } from "../proto/cubic.ts";
@@ -192,7 +193,7 @@ export class Engine {
   changeCap(now: number, path: LocalPath, cap: Cap | null): void {
     path.cap = cap;
     const joined = this.pathOf(path);
-    if (joined !== undefined) joined.cap = cap;
+    if (joined !== undefined) changeCap(now, joined, cap);
     this.onCapLifted(now);
   }
 

@@ -7,13 +7,15 @@ import { Knock, type Knocker, type KnownRemote, type Reply } from "../proto/knoc
 import { SECOND } from "../proto/limits.ts";
 import type { Block } from "../share/block.ts";
 import type { Endpoint } from "../share/endpoint.ts";
-import { INITIATION_BYTES } from "../wire/handshake.ts";
+import { INITIATION_BYTES, RESPONSE_BYTES } from "../wire/handshake.ts";
 import type { LocalPath } from "./engine.ts";
 import type { PathSocket } from "./pathmanager.ts";
 
 /** Between two tries, and for an answer to the last. */
 const TRY_AGAIN = SECOND;
 const LONGEST_WAIT = 3 * SECOND;
+/** Of IP and UDP around an answer, at most. */
+const HEADERS = 48;
 /** Messages taken from one socket at once; the rest is no answer. */
 const MESSAGES = 8;
 
@@ -113,11 +115,12 @@ export class Knocks {
   }
 
   private send(now: number, way: Way): boolean {
-    if (way.path.cap?.affords(INITIATION_BYTES) === false) return false;
+    if (way.path.cap?.affords(INITIATION_BYTES + RESPONSE_BYTES + HEADERS) === false) return false;
     const message = way.knock.initiation(now);
     this.buffer.bytes.set(message);
     const result = way.socket.send(this.buffer, 0, message.length, message.length, null);
     charge(way);
+    way.path.cap?.expect(now, RESPONSE_BYTES);
     return result === "sent";
   }
 

@@ -1,10 +1,14 @@
 /**
  * Bodies of the small session datagrams.
  *
- *   challenge:  token (8)  metric (2)  congestion (1)  flags (1)  rate (4)
+ *   challenge:  token (8)  metric (2)  congestion (1)  flags (1)  rate (4)  [header (2)  credit (6)]
  *               for the way back, from local to remote: the path's metric, the congestion control to use, and for a
  *               fixed one the rate in units of 1,000 bytes per second. Flags: 1, the path may carry beside those of a lower
- *               metric (spill); the others are zero, and not looked at
+ *               metric (spill); the others are zero, and not looked at. The last two only of a path that rests at its data
+ *               cap (proto/credit.ts): from this challenge on the remote may send so many bytes on it, `header` for each
+ *               datagram besides its own, in place of what it was given before. One that comes again, with the same token, gives
+ *               nothing more; what an older one says than has come, by its packet number, does not count. Without them
+ *               there is no such limit
  *   answer:     token (8)
  *   probe:      empty; acknowledged at once
  *   close:      empty
@@ -25,6 +29,7 @@
 import type { Block } from "../share/block.ts";
 
 export const CHALLENGE_BYTES = 16;
+export const CREDIT_CHALLENGE_BYTES = CHALLENGE_BYTES + 8;
 export const ANSWER_BYTES = 8;
 /** Codes of the congestion field. What is not known is as `bbr`. */
 export const CONGESTION = { bbr: 0, newreno: 1, fixed: 2, cubic: 3 } as const;
@@ -36,23 +41,54 @@ const SPILL = 1;
 /** Unit of the rate field, bytes per second. */
 export const RATE_UNIT = 1000;
 
-export function writeChallenge(
-  out: Block,
-  offset: number,
-  high: number,
-  low: number,
-  metric: number,
-  spill: boolean,
-  congestion: CongestionName,
-  bytesPerSecond: number,
-): number {
-  out.view.setUint32(offset, high);
-  out.view.setUint32(offset + 4, low);
-  out.view.setUint16(offset + 8, metric);
-  out.bytes[offset + 10] = CONGESTION[congestion];
-  out.bytes[offset + 11] = spill ? SPILL : 0;
-  out.view.setUint32(offset + 12, Math.round(bytesPerSecond / RATE_UNIT));
-  return CHALLENGE_BYTES;
+/** The largest credit. */
+export const MAX_CREDIT = 2 ** 48 - 1;
+
+/** A challenge, to write or read. One object serves many messages. */
+export class ChallengeMessage {
+  /** One half each. */
+  tokenHigh = 0;
+  tokenLow = 0;
+  metric = 0;
+  spill = false;
+  congestion: CongestionName = "bbr";
+  /** Bytes per second. */
+  rate = 0;
+  header = 0;
+  /** Bytes; null for no limit. */
+  credit: number | null = null;
+
+  /** Bytes written. */
+  write(out: Block, offset: number): number {
+    const { view, bytes } = out;
+    view.setUint32(offset, this.tokenHigh);
+    view.setUint32(offset + 4, this.tokenLow);
+    view.setUint16(offset + 8, this.metric);
+    bytes[offset + 10] = CONGESTION[this.congestion];
+    bytes[offset + 11] = this.spill ? SPILL : 0;
+    view.setUint32(offset + 12, Math.round(this.rate / RATE_UNIT));
+    if (this.credit === null) return CHALLENGE_BYTES;
+    const credit = Math.min(this.credit, MAX_CREDIT);
+    view.setUint16(offset + 16, this.header);
+    view.setUint16(offset + 18, Math.floor(credit / 2 ** 32));
+    view.setUint32(offset + 20, credit >>> 0);
+    return CREDIT_CHALLENGE_BYTES;
+  }
+
+  /** False: not the length of one. */
+  read({ view, bytes }: Block, offset: number, length: number): boolean {
+    if (length !== CHALLENGE_BYTES && length !== CREDIT_CHALLENGE_BYTES) return false;
+    this.tokenHigh = view.getUint32(offset);
+    this.tokenLow = view.getUint32(offset + 4);
+    this.metric = view.getUint16(offset + 8);
+    this.congestion = congestionOf(bytes[offset + 10]!);
+    this.spill = (bytes[offset + 11]! & SPILL) !== 0;
+    this.rate = view.getUint32(offset + 12) * RATE_UNIT;
+    const limited = length === CREDIT_CHALLENGE_BYTES;
+    this.header = limited ? view.getUint16(offset + 16) : 0;
+    this.credit = limited ? view.getUint16(offset + 18) * 2 ** 32 + view.getUint32(offset + 20) : null;
+    return true;
+  }
 }
 
 export function writeAnswer(out: Block, offset: number, high: number, low: number): number {
@@ -140,13 +176,8 @@ function seenOf(code: number): PathSeen {
   return code === PATH_SEEN.interfaceDown ? "interfaceDown" : "silent";
 }
 
-/** What a challenge's flags say of spill. */
-export function spillOf(flags: number): boolean {
-  return (flags & SPILL) !== 0;
-}
-
 /** The congestion control that a challenge's code names. */
-export function congestionOf(code: number): CongestionName {
+function congestionOf(code: number): CongestionName {
   if (code === CONGESTION.newreno) return "newreno";
   if (code === CONGESTION.cubic) return "cubic";
   return code === CONGESTION.fixed ? "fixed" : "bbr";

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { affords } from "../../src/proto/budget.ts";
 import { Calendar } from "../../src/proto/calendar.ts";
 import { Cap, type CapSettings } from "../../src/proto/cap.ts";
 import {
@@ -774,7 +775,7 @@ describe("its own data cap", () => {
     cap.attach(meter);
     path.onTimeout(1e6);
     expect(changes).toEqual(["up capped"]);
-    expect([path.report.seen, path.report.due, path.affords(1)]).toEqual(["capped", true, false]);
+    expect([path.report.seen, path.report.due, affords(path, 1)]).toEqual(["capped", true, false]);
     path.report.onSent();
     path.onSignOfLife(1e6 + 1);
     expect(path.report.due).toBe(false);

@@ -137,7 +137,7 @@ describe("a restart", () => {
     await first.pass(99, MEGABYTE);
     first.meter.sentWireBytes += MEGABYTE - 500;
     const cap = first.use(configWith());
-    cap.check(1452, 0);
+    cap.check(1452);
     expect(cap.rests).toBe(true);
     first.caps.close();
     expect(new Run().caps.report()[0]!.reached).toBe(true);

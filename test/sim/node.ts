@@ -149,7 +149,7 @@ export class Node {
     const { world, clock } = this;
     clock.read(world.now, world.wallStart + world.now / 1000);
     let lifted = false;
-    for (const cap of this.caps) if (cap?.onTick(world.now, clock)) lifted = true;
+    for (const cap of this.caps) if (cap?.onTick(clock)) lifted = true;
     if (lifted) this.engine.onCapLifted(world.now);
     world.after(1_000_000, () => this.tick());
   }

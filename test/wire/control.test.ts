@@ -4,62 +4,107 @@ import { plainBlock } from "../../src/share/block.ts";
 import {
   ANSWER_BYTES,
   CHALLENGE_BYTES,
+  ChallengeMessage,
   CONGESTION,
   type CongestionName,
-  congestionOf,
+  CREDIT_CHALLENGE_BYTES,
+  MAX_CREDIT,
   PATH_END_BYTES,
   PATH_SEEN,
   PATH_STATUS_BYTES,
   PathEndMessage,
   type PathSeen,
   PathStatusMessage,
-  spillOf,
   writeAnswer,
-  writeChallenge,
   writePathEnd,
   writePathStatus,
 } from "../../src/wire/control.ts";
 
+function challenge(fields: Partial<ChallengeMessage>): ChallengeMessage {
+  return Object.assign(new ChallengeMessage(), fields);
+}
+
 test("a challenge: token, metric, congestion control, no flags, rate in 1,000 bytes per second", () => {
   const block = plainBlock(20);
   block.bytes.fill(0xee);
-  const length = writeChallenge(block, 2, 0x01020304, 0xfffefdfc, 0x1122, false, "fixed", 6_250_400);
-  expect(length).toBe(CHALLENGE_BYTES);
+  const token = { tokenHigh: 0x01020304, tokenLow: 0xfffefdfc };
+  const message = challenge({ ...token, metric: 0x1122, congestion: "fixed", rate: 6_250_400 });
+  expect(message.write(block, 2)).toBe(CHALLENGE_BYTES);
   expect([...block.bytes]).toEqual([
     0xee, 0xee, 1, 2, 3, 4, 0xff, 0xfe, 0xfd, 0xfc, 0x11, 0x22, 2, 0, 0, 0, 0x18, 0x6a, 0xee, 0xee,
   ]);
 });
 
-test("spill is the lowest bit of a challenge's flags, the one byte it changes, and the others say nothing", () => {
+test("a challenge that gives credit has the header and 48 bits of bytes behind that", () => {
+  const block = plainBlock(CREDIT_CHALLENGE_BYTES);
+  block.bytes.fill(0xee);
+  const message = challenge({ header: 28, credit: 0x1234_89ab_cdef });
+  expect(message.write(block, 0)).toBe(CREDIT_CHALLENGE_BYTES);
+  expect([...block.bytes].slice(CHALLENGE_BYTES)).toEqual([0, 28, 0x12, 0x34, 0x89, 0xab, 0xcd, 0xef]);
+  challenge({ credit: 1e18 }).write(block, 0);
+  expect([...block.bytes].slice(CHALLENGE_BYTES + 2)).toEqual(new Array(6).fill(0xff));
+});
+
+test("a challenge is read as it was written, and no other length is one", () => {
+  const names = fc.constantFrom(...(Object.keys(CONGESTION) as CongestionName[]));
+  const credits = fc.option(fc.record({ header: fc.nat(0xffff), credit: fc.maxSafeNat() }));
   fc.assert(
     fc.property(
       fc.nat(0xffff),
-      fc.constantFrom(...(Object.keys(CONGESTION) as CongestionName[])),
-      (metric, name) => {
-        const [without, with_] = [false, true].map((spill) => {
-          const block = plainBlock(CHALLENGE_BYTES);
-          block.bytes.fill(0xee);
-          writeChallenge(block, 0, 1, 2, metric, spill, name, 8000);
-          return [...block.bytes];
+      fc.boolean(),
+      names,
+      fc.nat(1e6),
+      credits,
+      (metric, spill, congestion, rate, last) => {
+        const block = plainBlock(CREDIT_CHALLENGE_BYTES + 1);
+        block.bytes.fill(0xee);
+        const message = challenge({
+          tokenHigh: 1,
+          tokenLow: 2,
+          metric,
+          spill,
+          congestion,
+          rate: rate * 1000,
         });
-        expect([without![11], with_![11]]).toEqual([0, 1]);
-        expect(with_!.with(11, 0)).toEqual(without!);
+        if (last !== null) Object.assign(message, last);
+        const length = message.write(block, 1);
+        // Into one that has been used.
+        const read = challenge({ header: 1, credit: 1, spill: !spill });
+        expect(read.read(block, 1, length)).toBe(true);
+        const credit = last === null ? null : Math.min(last.credit, MAX_CREDIT);
+        expect(read).toEqual(challenge({ ...message, credit }));
+        for (const other of [0, length - 1, length + 1, 23, 25])
+          expect(read.read(block, 0, other)).toBe(false);
       },
     ),
   );
-  for (let flags = 0; flags < 256; flags++) expect(spillOf(flags)).toBe(flags % 2 === 1);
+});
+
+test("spill is the lowest bit of a challenge's flags, and the others say nothing", () => {
+  const block = plainBlock(CHALLENGE_BYTES);
+  const message = new ChallengeMessage();
+  for (let flags = 0; flags < 256; flags++) {
+    block.bytes[11] = flags;
+    message.read(block, 0, CHALLENGE_BYTES);
+    expect(message.spill).toBe(flags % 2 === 1);
+  }
 });
 
 test("the code of each congestion control is read back, any other is bbr", () => {
-  for (const [name, code] of Object.entries(CONGESTION))
-    expect(congestionOf(code)).toBe(name as CongestionName);
-  for (const code of [4, 100, 255]) expect(congestionOf(code)).toBe("bbr");
+  const block = plainBlock(CHALLENGE_BYTES);
+  const message = new ChallengeMessage();
+  const codes: [number, string][] = Object.entries(CONGESTION).map(([name, code]) => [code, name]);
+  for (const [code, name] of [...codes, ...[4, 100, 255].map((code): [number, string] => [code, "bbr"])]) {
+    block.bytes[10] = code;
+    message.read(block, 0, CHALLENGE_BYTES);
+    expect(message.congestion).toBe(name as CongestionName);
+  }
 });
 
 test("no rate is 0", () => {
   const block = plainBlock(16);
   block.bytes.fill(0xee);
-  writeChallenge(block, 0, 0, 0, 0, false, "bbr", 0);
+  challenge({}).write(block, 0);
   expect([...block.bytes]).toEqual(new Array(16).fill(0));
 });
 
