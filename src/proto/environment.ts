@@ -26,7 +26,7 @@ export function random32({ crypto }: Pick<Environment, "crypto">): number {
   return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
 }
 
-/** Bytes of a ring slot: 2 KB, or what a jumbo MTU needs. A peer's MTU may be larger than ours. */
+/** Bytes of a slot: what a packet of the usual 1,500 bytes needs, or of a larger MTU. A peer's MTU may be larger than ours. */
 export function slotBytesFor(mtu: number, header: number): number {
-  return Math.max(2048, (mtu + header + 63) & ~63);
+  return Math.max(1536, (mtu + header + 63) & ~63);
 }

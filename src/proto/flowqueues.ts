@@ -204,14 +204,13 @@ export class FlowQueues {
   /** Gives back what was not needed since the last call, if nothing waits now. True: there is nothing left to give. */
   trim(): boolean {
     if (this.packets === 0 && this.most === 0) this.clear();
-    else if (this.packets === 0) this.slots.keep(this.most);
     this.most = this.packets;
     return this.slots.empty;
   }
 
   /** Gives all memory back; what is queued is lost. */
   clear(): void {
-    this.slots.keep(0);
+    this.slots.clear();
     this.packets = 0;
     this.bytes = 0;
     this.first.fill(NONE);

@@ -265,7 +265,6 @@ export class Resequencer {
     const few = ((this.highest - this.trimmedAt) | 0) < QUIET;
     if (this.held === 0 && this.limbo === NONE) {
       if (this.mostHeld === 0) this.clear();
-      else this.slots.keep(this.mostHeld);
       if (few && this.states.length > SHORT_WINDOW) this.resize(SHORT_WINDOW);
     }
     this.trimmedAt = this.highest;
@@ -275,7 +274,7 @@ export class Resequencer {
 
   /** Gives the memory of held packets back; what is held is lost. */
   clear(): void {
-    this.slots.keep(0);
+    this.slots.clear();
     this.held = 0;
     this.heads.fill(NONE);
     this.tails.fill(NONE);

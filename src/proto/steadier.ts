@@ -271,7 +271,7 @@ export class Steadier implements PacketSink {
 
   /** Gives all memory back; what is kept is lost. */
   clear(): void {
-    this.slots.keep(0);
+    this.slots.clear();
     this.flows = [];
     this.held = 0;
     this.limbo = NONE;

@@ -145,7 +145,7 @@ export class Crew {
     if (this.crowded || !this.desk.crowded) return;
     this.crowded = true;
     warn(
-      "more sessions than portal's worker threads have room for, about 2,000: the others are left to its one main thread; " +
+      "more sessions than portal's worker threads have room for, about 8,000: the others are left to its one main thread; " +
         "give some of the peers a remote portal of their own",
     );
   }

@@ -98,7 +98,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
   const manager = openManager(process.env.NOTIFY_SOCKET, log);
   if (manager !== null) opened.push(manager);
   const supervision = new Supervision(manager);
-  const footprint = new Footprint(micros());
+  const footprint = new Footprint();
 
   log.info(
     `portal ${pkg.version} is running as ${config.role} on ${tun.name} (public key ${base64(statics.publicKey)})`,

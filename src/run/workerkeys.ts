@@ -1,6 +1,6 @@
 /** A worker's view of the shared keys (share/keytable.ts): which there are, and what is made of one when it is first used. */
 import type { Aead, CipherSuite } from "../share/io.ts";
-import type { KeyTable, SharedKey } from "../share/keytable.ts";
+import { type KeyTable, LISTED, type SharedKey } from "../share/keytable.ts";
 import { chooseSuites } from "../sys/aead.ts";
 import type { Openers } from "./handiwork.ts";
 
@@ -27,12 +27,17 @@ export class WorkerKeys implements Openers {
 
   /** Learns of keys that came, and forgets those that went. */
   refresh(): void {
-    const { table, generations } = this;
+    const { table, seen } = this;
     const { changes } = table;
-    if (changes === this.seen) return;
+    if (changes === seen) return;
     this.seen = changes;
-    for (let place = table.top - 1; place >= 0; place--) {
-      if (generations[place] !== table.generationOf(place)) this.look(place);
+    if (((changes - seen) | 0) <= LISTED) {
+      for (let change = seen; change !== changes; change = (change + 1) | 0)
+        this.renew(table.changedAt(change));
+    }
+    // Where those before are listed, others may be by now.
+    if (((table.changes - seen) | 0) > LISTED) {
+      for (let place = table.top - 1; place >= 0; place--) this.renew(place);
     }
     this.entry.key.fill(0);
   }
@@ -61,6 +66,10 @@ export class WorkerKeys implements Openers {
     entry.key.fill(0);
     this.aeads[place] = aead;
     return aead;
+  }
+
+  private renew(place: number): void {
+    if (this.generations[place] !== this.table.generationOf(place)) this.look(place);
   }
 
   /** Another key has this place, or none. */

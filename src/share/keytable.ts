@@ -3,6 +3,7 @@
  * receiver index of a datagram which key opens it, and what its packet number is about.
  *
  *   changes, places ever used (64 bytes)
+ *   the places that changed last (4 bytes each)
  *   place:   generation (odd while it is used), suite, opens, receiver index, key (32 bytes)    = 64 bytes
  *   hints:   of each place and path id, where packet numbers are by now (2 bytes)
  *
@@ -11,8 +12,13 @@
  */
 import type { Block } from "./block.ts";
 
-/** Two keys of some 2,000 sessions, and those before a change of keys. What has no place is sealed and opened by the portal's own thread. */
-const PLACES = 8192;
+/**
+ * Two keys of some 8,000 sessions, and those before a change of keys: 19 MB of addresses, of which each key that there is takes
+ * half a kilobyte of memory. What has no place is sealed and opened by the portal's own thread.
+ */
+export const PLACES = 32_768;
+/** Changes of which it is known where they were; a power of two. */
+export const LISTED = 1024;
 const PATH_IDS = 256;
 const HEAD_WORDS = 16;
 const PLACE_WORDS = 16;
@@ -26,7 +32,8 @@ const CHANGES = 0;
 const TOP = 1;
 /** A hint is so many packet numbers wide: four of them are what 32 bits tell apart. */
 const HINT_SPAN = 2 ** 30;
-const HINTS_AT = (HEAD_WORDS + PLACES * PLACE_WORDS) * 4;
+const WORDS = HEAD_WORDS + LISTED + PLACES * PLACE_WORDS;
+const HINTS_AT = WORDS * 4;
 
 /** One place, as read. */
 export interface SharedKey {
@@ -48,7 +55,7 @@ export class KeyTable {
   /** `memory`: shared, and of zeros at first. */
   constructor(memory: Block) {
     const { buffer } = memory.bytes;
-    this.words = new Int32Array(buffer, 0, HEAD_WORDS + PLACES * PLACE_WORDS);
+    this.words = new Int32Array(buffer, 0, WORDS);
     this.hints = new Uint16Array(buffer, HINTS_AT, PLACES * PATH_IDS);
   }
 
@@ -67,7 +74,7 @@ export class KeyTable {
     words[at + INDEX] = index ?? 0;
     for (let i = 0; i < KEY_WORDS; i++) words[at + KEY + i] = wordOf(key, 4 * i);
     Atomics.add(words, at + GENERATION, 1);
-    Atomics.add(words, CHANGES, 1);
+    this.list(place);
     return place;
   }
 
@@ -77,7 +84,7 @@ export class KeyTable {
     const at = placeAt(place);
     Atomics.add(words, at + GENERATION, 1);
     for (let i = 0; i < KEY_WORDS; i++) Atomics.store(words, at + KEY + i, 0);
-    Atomics.add(words, CHANGES, 1);
+    this.list(place);
     this.free.push(place);
   }
 
@@ -86,6 +93,12 @@ export class KeyTable {
     const at = place * PATH_IDS + pathId;
     const hint = Math.floor(packetNumber / HINT_SPAN) + 1;
     if (this.hints[at] !== hint) Atomics.store(this.hints, at, hint);
+  }
+
+  private list(place: number): void {
+    const { words } = this;
+    Atomics.store(words, listedAt(words[CHANGES]!), place);
+    Atomics.add(words, CHANGES, 1);
   }
 
   // --- Everybody's ---
@@ -97,6 +110,11 @@ export class KeyTable {
   /** Another whenever a key has come or gone. */
   get changes(): number {
     return Atomics.load(this.words, CHANGES);
+  }
+
+  /** The place of a change, counted as `changes` counts: of the last `LISTED`, looked at afterwards. */
+  changedAt(change: number): number {
+    return Atomics.load(this.words, listedAt(change));
   }
 
   /** All places in use are below this. */
@@ -127,7 +145,11 @@ export class KeyTable {
 }
 
 function placeAt(place: number): number {
-  return HEAD_WORDS + place * PLACE_WORDS;
+  return HEAD_WORDS + LISTED + place * PLACE_WORDS;
+}
+
+function listedAt(change: number): number {
+  return HEAD_WORDS + (change & (LISTED - 1));
 }
 
 function wordOf(bytes: Uint8Array, at: number): number {

@@ -71,7 +71,7 @@ describe("options", () => {
   const wrong: [words: string, message: string][] = [
     [
       "speed",
-      'no benchmark "speed": there are throughput, pps, latency, crypto, ring, footprint, profiles, failover, adapt, traces, fairness, sessions',
+      'no benchmark "speed": there are throughput, pps, latency, crypto, ring, footprint, profiles, failover, adapt, traces, fairness, sessions, crowd',
     ],
     ["--size 20", '--size is a number from 48 to 1420, not "20"'],
     ["--size 99.5", "--size is a whole number"],

@@ -1,6 +1,7 @@
 /**
- * What the compiled program takes: its size, memory idle and after load, the longest pause of its garbage collection at
- * full rate, and the time from its start until the first inner packet has crossed.
+ * What the compiled program takes: its size; its memory when idle, at most and at the end of flows at full rate, and some time
+ * after them; the longest pause of its garbage collection at full rate; and the time from its start until the first inner packet
+ * has crossed.
  */
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,12 +16,14 @@ import type { Options } from "./options.ts";
 import { type Figure, report } from "./report.ts";
 import type { BenchResult, Say } from "./result.ts";
 import { inTurn } from "./turn.ts";
-import { rssMb } from "./usage.ts";
+import { countMostAnew, mostRssMb, rssMb } from "./usage.ts";
 
 const FIGURES = {
   sizeMb: { title: "program MB", digits: 0 },
   idleMb: { title: "RSS idle MB", digits: 0 },
-  loadedMb: { title: "RSS after load MB", digits: 0 },
+  mostMb: { title: "at most", digits: 0 },
+  loadedMb: { title: "after load", digits: 0 },
+  laterMb: { title: "10 s later", digits: 0 },
   pauseMs: { title: "longest GC pause ms", digits: 2 },
   collections: { title: "collections", digits: 0 },
   firstPacketMs: { title: "start to first packet ms", digits: 0 },
@@ -30,6 +33,7 @@ type Measured = Record<keyof typeof FIGURES, number>;
 
 const PATHS = [0, 1];
 const IDLE_SECONDS = 3;
+const LATER_SECONDS = 10;
 const FIRST_PORT = 19_000;
 
 export async function footprint(options: Options, say: Say): Promise<BenchResult> {
@@ -44,7 +48,7 @@ export async function footprint(options: Options, say: Say): Promise<BenchResult
         const measured = await inTurn(() => measure(lab, program, folder, options));
         repeats.push(measured);
         say(
-          `${repeat}/${options.repeats}: ${Math.round(measured.loadedMb)} MB, first packet after ${Math.round(measured.firstPacketMs)} ms`,
+          `${repeat}/${options.repeats}: ${Math.round(measured.mostMb)} MB at most, first packet after ${Math.round(measured.firstPacketMs)} ms`,
         );
       }
     });
@@ -65,9 +69,12 @@ async function measure(lab: Lab, program: string, folder: string, options: Optio
   await Bun.sleep(IDLE_SECONDS * 1000);
   const idleMb = rssMb(pids);
   const { seconds } = options;
+  countMostAnew(pids);
   for (const direction of options.directions)
     await iperf(lab, { direction, seconds, warmUp: 1, congestion: options.inner[0]! });
-  const loadedMb = rssMb(pids);
+  const [mostMb, loadedMb] = [mostRssMb(pids), rssMb(pids)];
+  await Bun.sleep(LATER_SECONDS * 1000);
+  const laterMb = rssMb(pids);
   const pauses = SIDES.map((side) => pausesIn(readFileSync(logFile(folder, side), "utf8")));
   await portals.local.stop();
   const firstPacketMs = await firstPacket(lab, program);
@@ -75,7 +82,9 @@ async function measure(lab: Lab, program: string, folder: string, options: Optio
   return {
     sizeMb: statSync(program).size / 1e6,
     idleMb,
+    mostMb,
     loadedMb,
+    laterMb,
     pauseMs: Math.max(0, ...pauses.flat()),
     collections: Math.max(...pauses.map((each) => each.length)),
     firstPacketMs,

@@ -8,6 +8,9 @@ export const CABLE = { homes: "10.63.0.2", remote: "10.63.0.1" } as const;
 export const PATH_NETWORK = "10.64.0.0/14";
 export const HOME_NETWORK = "10.80.0.0/16";
 
+/** Behind the remote; what is sent there ends there. */
+export const NOBODY = Uint8Array.of(10, 96, 0, 1);
+
 export function pathAddress(home: number, path: number): Uint8Array {
   return Uint8Array.of(10, 64 + path, home >> 8, home & 255);
 }

@@ -1,13 +1,14 @@
 /**
- * Hundreds of homes in one process, for `npm run bench -- sessions`: each is a real local portal (src/run/engine.ts) with
+ * Hundreds of homes in one process, for `npm run bench -- sessions` and `crowd`: each is a real local portal (src/run/engine.ts) with
  * keys and a session of its own, but has no TUN, and all share one socket. Each path of each home has an address of its
  * own, so that the remote sees as many hosts; the socket sends from them and tells from them whose a datagram is.
  *
  *     bun homes.ts COUNT       prints the homes' public keys as a JSON list; takes commands, a line each, on standard input:
  *       begin KEY              the homes dial the remote that has this public key; then prints `Progress`, ten times a second
+ *       upload HOMES MBIT SECONDS    so many of the homes send packets through their tunnels, in turn, so much together;
+ *                              prints how many
  *       flood RATE SECONDS     sends authentic initiations that nobody will ever prove, from an address of their own; prints
  *                              how many
- *     bun homes.ts burst COUNT PACKETS    sends so many full packets to every home (from behind the remote)
  */
 
 import { ADDRESSES, TUNNEL_PORT } from "../../src/lab/namespaces.ts";
@@ -19,8 +20,7 @@ import { Peer } from "../../src/proto/peer.ts";
 import { Engine, type LocalPath } from "../../src/run/engine.ts";
 import { micros } from "../../src/run/loop.ts";
 import type { Block } from "../../src/share/block.ts";
-import type { Endpoint } from "../../src/share/endpoint.ts";
-import type { DatagramSocket, Refreshed, SendResult, TunDevice } from "../../src/share/io.ts";
+import type { DatagramSocket, Gather, Refreshed, SendResult, TunDevice } from "../../src/share/io.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { createNoiseCrypto } from "../../src/sys/crypto.ts";
 import { nativeBlock, nativeCopy, releaseBlock, sharedBlock } from "../../src/sys/memory.ts";
@@ -28,23 +28,26 @@ import { Poller } from "../../src/sys/poll.ts";
 import { endpointOf, UdpSocket } from "../../src/sys/udp.ts";
 import { parseAddress } from "../../src/wire/address.ts";
 import { emitInitiationPayload, VERSION } from "../../src/wire/handshake.ts";
+import { VIRTIO_BYTES } from "../../src/wire/virtio.ts";
 import { homeAddress, PATHS, pathAddress, pathOf } from "./homeplan.ts";
+import { MTU, TURN_PACKETS, Turns, uploaded } from "./offering.ts";
 
 export interface Progress {
   /** Homes all of whose paths are up. */
   readonly up: number;
-  /** Inner packets that came to any home. */
-  readonly packets: number;
+  /** Of inner packets that came to any home. */
+  readonly bytes: number;
 }
 
-const MTU = 1420;
 const BATCH_BYTES = 65_536;
 /** Blocks from this size on are used only within one turn of one home: all homes have the same ones. */
 const LARGE = 4096;
-const TUN_BYTES = 10 + 65_536;
+const TUN_BYTES = VIRTIO_BYTES + 65_536;
 const LOCAL_ADDRESS = 32;
 const TICK = 100_000;
 const EVENTS_EVERY = 20_000;
+/** While homes send in turn. */
+const TURN_EVERY = 1_000;
 
 const crypto = createNoiseCrypto();
 const suites = chooseSuites();
@@ -97,13 +100,42 @@ class Carrier implements DatagramSocket {
   }
 }
 
+/** A tunnel's end without a device: what comes is counted, and what it sends is one packet, as often as it may. */
+class Tap implements TunDevice {
+  readonly buffer = scratch;
+  readonly offloads = true;
+  readonly udpOffloads = false;
+  bytes = 0;
+  /** Packets to send. */
+  due = 0;
+  private readonly packet: Uint8Array;
+
+  constructor(address: Uint8Array) {
+    this.packet = uploaded(address);
+  }
+
+  read(): number {
+    if (this.due === 0) return 0;
+    this.due--;
+    this.buffer.bytes.set(this.packet, VIRTIO_BYTES);
+    return VIRTIO_BYTES + this.packet.length;
+  }
+
+  write(packet: Gather): boolean {
+    this.bytes += packet.bytes - VIRTIO_BYTES;
+    return true;
+  }
+}
+
 class Home implements Planned {
   at = 0;
   place = -1;
+  readonly tun: Tap;
   readonly carriers: readonly Carrier[];
   readonly engine: Engine;
 
-  constructor(number: number, statics: StaticKeys, peer: Peer, socket: UdpSocket, tun: TunDevice) {
+  constructor(number: number, statics: StaticKeys, peer: Peer, socket: UdpSocket) {
+    this.tun = new Tap(homeAddress(number));
     this.carriers = Array.from(
       { length: PATHS },
       (_, path) => new Carrier(socket, pathAddress(number, path)),
@@ -118,7 +150,7 @@ class Home implements Planned {
       }),
     );
     const environment = environmentOf();
-    this.engine = new Engine({ environment, statics, role: "local", peers: [peer], tun });
+    this.engine = new Engine({ environment, statics, role: "local", peers: [peer], tun: this.tun });
     for (const path of paths) this.engine.addPath(0, path);
   }
 
@@ -158,7 +190,7 @@ class Homes {
   private readonly agenda = new Agenda<Home>();
   private readonly socket = new UdpSocket({ ipv6: false, port: TUNNEL_PORT, packetInfo: true });
   private readonly buffer = nativeBlock(BATCH_BYTES);
-  private packets = 0;
+  private upload: Upload | null = null;
   private remoteKey = new Uint8Array(32);
 
   constructor(count: number) {
@@ -175,19 +207,9 @@ class Homes {
   begin(remoteKey: Uint8Array): void {
     this.remoteKey = remoteKey.slice();
     const everywhere = [{ bytes: new Uint8Array(4), length: 0 }];
-    const tun: TunDevice = {
-      buffer: scratch,
-      offloads: true,
-      udpOffloads: false,
-      read: () => 0,
-      write: () => {
-        this.packets++;
-        return true;
-      },
-    };
     for (const [number, statics] of this.keys.entries()) {
       const peer = new Peer("remote", remoteKey, new Uint8Array(32), everywhere);
-      const home = new Home(number, statics, peer, this.socket, tun);
+      const home = new Home(number, statics, peer, this.socket);
       this.homes.push(home);
       this.agenda.add(home);
     }
@@ -200,9 +222,11 @@ class Homes {
     let eventsAt = 0;
     for (;;) {
       const before = micros();
-      poller.wait(Math.min(Math.max(this.agenda.nextAt - before, 0), EVENTS_EVERY));
+      const longest = this.upload === null ? EVENTS_EVERY : TURN_EVERY;
+      poller.wait(Math.min(Math.max(this.agenda.nextAt - before, 0), longest));
       const now = micros();
       this.receive(now);
+      this.send(now);
       for (let home = this.agenda.due(now); home !== null; home = this.agenda.due(now)) {
         home.turn(now);
         this.agenda.add(home);
@@ -210,13 +234,33 @@ class Homes {
       if (now >= tickAt && this.homes.length > 0) {
         tickAt = now + TICK;
         const up = this.homes.filter((home) => home.isUp).length;
-        say({ up, packets: this.packets } satisfies Progress);
+        const bytes = this.homes.reduce((sum, { tun }) => sum + tun.bytes, 0);
+        say({ up, bytes } satisfies Progress);
       }
       if (now >= eventsAt) {
         await new Promise<void>((resolve) => setImmediate(resolve));
         eventsAt = micros() + EVENTS_EVERY;
       }
     }
+  }
+
+  beginUpload(homes: number, mbit: number, seconds: number): void {
+    this.upload = { turns: new Turns(homes, mbit, seconds), startedAt: micros() };
+  }
+
+  /** What is due of an upload. */
+  private send(now: number): void {
+    if (this.upload === null) return;
+    const { turns, startedAt } = this.upload;
+    for (let number = turns.next(now - startedAt); number >= 0; number = turns.next(now - startedAt)) {
+      const home = this.homes[number]!;
+      home.tun.due += TURN_PACKETS;
+      while (home.engine.stage(now));
+      this.agenda.move(home, 0);
+    }
+    if (!turns.over(now - startedAt)) return;
+    this.upload = null;
+    say(turns.packets);
   }
 
   private receive(now: number): void {
@@ -277,21 +321,9 @@ class Homes {
   }
 }
 
-/** A burst to each home, in segments as a busy server's kernel sends them. */
-async function burst(count: number, packets: number): Promise<void> {
-  const socket = new UdpSocket({ ipv6: false, port: 0 });
-  const payload = MTU - 28;
-  const most = Math.floor(65_000 / payload);
-  const block = nativeBlock(65_536);
-  for (let sent = 0; sent < packets; sent += most) {
-    for (let home = 0; home < count; home++) {
-      const bytes = Math.min(most, packets - sent) * payload;
-      const to: Endpoint = endpointOf(homeAddress(home), 9);
-      // The TUN keeps a few hundred of them.
-      while (socket.send(block, 0, bytes, payload, to) === "full") await Bun.sleep(1);
-      if (home % 16 === 15) await Bun.sleep(1);
-    }
-  }
+interface Upload {
+  readonly turns: Turns;
+  readonly startedAt: number;
 }
 
 function say(what: unknown): void {
@@ -299,12 +331,12 @@ function say(what: unknown): void {
 }
 
 async function main(words: readonly string[]): Promise<void> {
-  if (words[0] === "burst") return await burst(Number(words[1]), Number(words[2]));
   const homes = new Homes(Number(words[0]));
   say(homes.publicKeys);
   process.stdin.on("data", async (bytes) => {
-    const [command, first, second] = bytes.toString().trim().split(" ");
+    const [command, first, second, third] = bytes.toString().trim().split(" ");
     if (command === "begin") homes.begin(Buffer.from(first!, "base64"));
+    if (command === "upload") homes.beginUpload(Number(first), Number(second), Number(third));
     if (command === "flood") say(await homes.flood(Number(first), Number(second)));
   });
   await homes.run();

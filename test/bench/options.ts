@@ -15,6 +15,7 @@ export const NAMES = [
   "traces",
   "fairness",
   "sessions",
+  "crowd",
 ] as const;
 export type BenchName = (typeof NAMES)[number];
 
@@ -80,6 +81,7 @@ const DEFAULTS: Readonly<Record<BenchName, Defaults>> = {
   adapt: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   traces: { seconds: 20, briefSeconds: 20, inner: ["cubic"], queuesMs: [1000] },
   sessions: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
+  crowd: { seconds: 5, briefSeconds: 5, inner: ["cubic"] },
   fairness: { seconds: 20, briefSeconds: 15, inner: ["cubic"], queuesMs: [50, 200] },
 };
 

@@ -14,6 +14,7 @@
  *     traces       one flow over recorded links, beside each of them alone
  *     fairness     a plain flow beside portal's on one line of 20 Mbit/s
  *     sessions     what a thousand sessions cost one remote portal
+ *     crowd        many of them that carry traffic at the same time, by its threads
  *
  *     --json              the figures as one object
  *     --repeats N         default 3; 1 is for a first look, and shortens the flows of `profiles`
@@ -37,6 +38,7 @@
 import { enterLab, insideLab } from "../../src/lab/enter.ts";
 import { LabError } from "../../src/lab/failure.ts";
 import { adapt } from "./adapt.ts";
+import { crowd } from "./crowd.ts";
 import { crypto } from "./crypto.ts";
 import { failover } from "./failover.ts";
 import { fairness } from "./fairness.ts";
@@ -66,6 +68,7 @@ const BENCHMARKS: Readonly<Record<BenchName, Benchmark>> = {
   traces,
   fairness,
   sessions,
+  crowd,
 };
 
 const FAILED = 1;

@@ -1,5 +1,5 @@
 /** What processes use: processor time and memory, as the kernel counts them (proc(5)). */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 /** User and system time of all of them (fields 14 and 15 of stat, in hundredths of a second). */
 export function cpuSeconds(pids: readonly number[]): number {
@@ -29,10 +29,20 @@ function secondsOf(stat: string): number {
 
 /** Resident memory of the largest of them. */
 export function rssMb(pids: readonly number[]): number {
-  return Math.max(
-    ...pids.map((pid) => {
-      const line = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-      return Number(line?.[1] ?? 0) / 1000;
-    }),
-  );
+  return Math.max(...pids.map((pid) => memoryMb(pid, "VmRSS")));
+}
+
+/** And the most that one has had since `countMostAnew`. */
+export function mostRssMb(pids: readonly number[]): number {
+  return Math.max(...pids.map((pid) => memoryMb(pid, "VmHWM")));
+}
+
+export function countMostAnew(pids: readonly number[]): void {
+  for (const pid of pids) writeFileSync(`/proc/${pid}/clear_refs`, "5");
+}
+
+/** The kernel's kB are KiB. */
+export function memoryMb(pid: number, what: "VmRSS" | "VmHWM"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return (Number(new RegExp(`^${what}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0) * 1024) / 1e6;
 }

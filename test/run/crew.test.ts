@@ -7,6 +7,7 @@ import { FULL, RESULT } from "../../src/run/handiwork.ts";
 import type { LaneAead } from "../../src/run/laneaead.ts";
 import type { LaneSocket } from "../../src/run/lanesocket.ts";
 import type { Aead, CipherSuite } from "../../src/share/io.ts";
+import { PLACES } from "../../src/share/keytable.ts";
 import { chooseSuites } from "../../src/sys/aead.ts";
 import { nativeBlock } from "../../src/sys/memory.ts";
 import { Poller } from "../../src/sys/poll.ts";
@@ -386,7 +387,7 @@ test("more keys than there is room for: said once, and the others are used here"
   const crew = await hire(1);
   const { here, there } = ends(crew);
   const suite = crew.suite(aes);
-  const keys = Array.from({ length: 8192 }, () => suite.aead(KEY) as LaneAead);
+  const keys = Array.from({ length: PLACES }, () => suite.aead(KEY) as LaneAead);
   for (const key of keys) expect(key.share(null)).toBe(true);
   crew.onTick(said);
   expect(warnings).toEqual([]);

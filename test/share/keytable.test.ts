@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { plainBlock } from "../../src/share/block.ts";
-import { KeyTable, type SharedKey } from "../../src/share/keytable.ts";
+import { KeyTable, PLACES, type SharedKey } from "../../src/share/keytable.ts";
 
 const memory = plainBlock(KeyTable.bytes);
 
@@ -87,7 +87,7 @@ test("a full table says so, and has room again when a key is taken out", () => {
   const table = makeTable();
   let places = 0;
   while (table.put(keyOf(3), 1, null) >= 0) places++;
-  expect(places).toBe(8192);
+  expect(places).toBe(PLACES);
   table.remove(77);
   expect([table.put(keyOf(4), 1, null), table.put(keyOf(5), 1, null)]).toEqual([77, -1]);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Block, plainBlock } from "../../src/share/block.ts";
-import { NONE, Slots } from "../../src/share/slots.ts";
+import { NONE, Slots, SPARE_PAGES } from "../../src/share/slots.ts";
 import { LEAST_RELEASED, Store } from "../../src/share/store.ts";
 
 const SLOT = 32;
@@ -115,17 +115,52 @@ describe("slots", () => {
         }
         expect(slots.empty).toBe(!steps.includes("take"));
         for (const slot of used.keys()) slots.put(slot);
-        // As many as are to be kept, each once, and no page more.
-        const kept = Math.min(3, slots.room);
-        const pages = store.used;
-        slots.keep(kept);
-        expect(store.used).toBe(Math.min(pages, 1 + Math.ceil(kept / PAGE)));
-        expect(new Set(Array.from({ length: kept }, () => slots.take())).size).toBe(kept);
-        expect(store.used).toBe(Math.min(pages, 1 + Math.ceil(kept / PAGE)));
-        slots.keep(0);
+        // None but the one that is being filled.
+        expect(store.used).toBe(slots.empty ? 1 : 2);
+        slots.clear();
         expect([slots.empty, slots.room, store.used]).toEqual([true, 0, 1]);
         store.give(other);
       }),
     );
+  });
+
+  test("of packets that come and go in order, pages follow how many wait", () => {
+    const { store } = new Bed();
+    const slots = new Slots(store);
+    const waiting: number[] = [];
+    const room = [200, 20, 200].map((count) => {
+      while (waiting.length < count) waiting.push(slots.take());
+      while (waiting.length > count) slots.put(waiting.shift()!);
+      // Round and round.
+      for (let i = 0; i < 1000; i++) {
+        waiting.push(slots.take());
+        slots.put(waiting.shift()!);
+        expect(store.used).toBeLessThanOrEqual(Math.ceil(count / PAGE) + 2);
+      }
+      return slots.room;
+    });
+    // And their numbers do not grow for ever.
+    expect(room[2]).toBe(room[0]!);
+  });
+
+  test("one packet after the other uses one page", () => {
+    const { store, made } = new Bed();
+    const slots = new Slots(store);
+    for (let i = 0; i < 100; i++) slots.put(slots.take());
+    expect([store.used, made.length]).toEqual([1, 1]);
+  });
+
+  test("where one packet of each page stays, hardly more pages are taken than are needed", () => {
+    const { store } = new Bed();
+    const slots = new Slots(store);
+    const staying: number[] = [];
+    while (staying.length < 400) {
+      const page = Array.from({ length: PAGE }, () => slots.take());
+      staying.push(page[0]!);
+      for (const slot of page.slice(1)) slots.put(slot);
+      const needed = Math.ceil((staying.length + PAGE) / PAGE);
+      expect(store.used).toBeLessThanOrEqual(needed * 1.25 + SPARE_PAGES + 1);
+    }
+    expect(new Set(staying).size).toBe(400);
   });
 });
