@@ -2,9 +2,10 @@
 import { SECOND } from "../proto/limits.ts";
 import { ProgramMemory } from "../sys/program.ts";
 
-/** Soon after the start, of which much is of no use any more, then ever more rarely. */
-const FIRST = SECOND;
-const LONGEST = 10 * SECOND;
+/** Soon after the start, of which much is of no use any more, then ever more rarely: each time the next pings take longer. */
+const FIRST = 2 * SECOND;
+const TIMES = 4;
+const LONGEST = 60 * SECOND;
 /**
  * More than this is not waited with. A portal that is idle has mapped some 10 MB, one at full rate 22 a tenth of a second later;
  * a burst of work has the runtime compile what became hot, with code that is of no use afterwards, and the next comes soon.
@@ -20,7 +21,7 @@ export class Footprint {
   onTick(now: number): void {
     if (now < this.releaseAt && this.program.resident <= MOST) return;
     this.releaseAt = now + this.wait;
-    this.wait = Math.min(2 * this.wait, LONGEST);
+    this.wait = Math.min(TIMES * this.wait, LONGEST);
     this.program.release();
   }
 }
