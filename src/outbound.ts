@@ -257,8 +257,10 @@ export class Outbound {
         if (session.queues.packets === 0 || session.ring.backlog > 0) path.recovery.onAppLimited();
         break;
       }
+      const bytes = ring.lengthOf(position);
       this.train.add(session, path, now, position);
-      scheduler.onSent(ring.lengthOf(position));
+      scheduler.onSent(bytes);
+      copies.earn(bytes);
       if (scheduler.copying) copies.onSent(position, path);
       sent = true;
       if (path.blockedUntil > now) break;
@@ -274,7 +276,7 @@ export class Outbound {
     for (let i = 0; i < order.length; i++) {
       const path = order[i]!;
       while (path.maySend(now) && scheduler.mayCopy(path, idle) && path.socket.full !== true) {
-        const position = copies.take(now, path);
+        const position = copies.take(now, path, !scheduler.varies);
         if (position < 0) break;
         // The flow, not the path, says how much leaves.
         path.recovery.onAppLimited();
@@ -353,7 +355,8 @@ export class Outbound {
     const waiting = session.hasWork;
     for (let i = 0; i < session.order.length; i++) {
       const path = session.order[i]!;
-      if (waiting && path.starved) onStarved(now, path);
+      if (waiting && path.starved) at = Math.min(at, onStarved(now, path));
+      else path.starvedSince = now;
       at = Math.min(at, path.nextAt);
       if (waiting && path.carries && !this.passed.includes(path)) at = Math.min(at, path.sendAt(now));
     }

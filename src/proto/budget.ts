@@ -12,8 +12,8 @@ import type { Path } from "./path.ts";
 
 /** Challenges without an answer after which another one gives some more credit, to answer with. */
 const VAIN = 3;
-/** The wait for an answer doubles so often. */
-const MOST_DOUBLINGS = 7;
+/** The wait for an answer doubles so often: a path that lives again is not to wait for long. */
+const MOST_DOUBLINGS = 4;
 /** So much longer than two round trips a remote may lack credit before it says so. */
 const STARVING = 250 * MILLISECOND;
 
@@ -38,7 +38,8 @@ export function affordsData(path: Path, unsent = 0): boolean {
 export function mayChallenge(now: number, path: Path): boolean {
   const { challenge, cap } = path;
   // The answers may have used up the credit that they came with.
-  if (cap?.ends === true && cap.credit.tries >= VAIN && cap.affordsChallenge(true)) challenge.renew(now);
+  const vain = cap?.ends === true && path.status !== "joining" && cap.credit.tries >= VAIN;
+  if (vain && cap.affordsChallenge(true)) challenge.renew(now);
   const bytes = MIN_DATAGRAM_BYTES + CHALLENGE_BYTES;
   if (cap === null ? affordsWord(path, bytes) : cap.affordsChallenge(!challenge.isOpen)) return true;
   challenge.delay(now, CHALLENGE_INTERVAL);
@@ -61,6 +62,7 @@ export function fillChallenge(
   to.tokenLow = challenge.tokenLow;
   to.metric = metric;
   to.spill = spill;
+  to.metered = cap !== null;
   to.congestion = use.peerCongestion;
   to.rate = use.peerRate;
   to.header = socket.headerBytes;
@@ -82,14 +84,17 @@ export function onAsked(now: number, path: Path): void {
   if (cap?.ends === true ? cap.credit.given === null : reason !== ANSWERED) path.retell(now);
 }
 
-/** Something waits that a starved path might carry. The local hears of it, by a challenge, when that lasts. */
-export function onStarved(now: number, path: Path): void {
+/** Something waits that a starved path might carry. The local hears of it, by a challenge, when that lasts: when to look again. */
+export function onStarved(now: number, path: Path): number {
   const { recovery, status, challenge } = path;
-  if (path.connected || now < path.starvedSince + STARVING + 2 * recovery.rtt.srtt) return;
+  if (path.connected) return Number.POSITIVE_INFINITY;
+  const lasts = STARVING + 2 * recovery.rtt.srtt;
+  if (now < path.starvedSince + lasts) return path.starvedSince + lasts;
   path.starvedSince = now;
   // Answers are to be possible after that.
   if (status === "up" && affordsWord(path, MIN_DATAGRAM_BYTES + CHALLENGE_BYTES + ANSWERS / 2))
     challenge.renew(now);
+  return now + lasts;
 }
 
 /** The path has another data cap, or none. What the peer was given by the last one it may still send. */

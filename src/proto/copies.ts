@@ -10,7 +10,7 @@
  * Copies cost what the other path carries. So they leave only by paths of the lowest metric and without a data cap, and are
  * no more than a share of what is sent; with some in hand for flows that begin. Scheduler.mayCopy says when.
  */
-import { NOTE_DONE, type Ring } from "../share/ring.ts";
+import { NOTE_COPIED, NOTE_COPY_SHIFT, type Ring } from "../share/ring.ts";
 import { isForLarger } from "./innermtu.ts";
 import type { Path } from "./path.ts";
 
@@ -20,6 +20,8 @@ const NOBODY = -1;
 /** Bytes copied for each that is sent, and at once. */
 const SHARE = 1 / 16;
 const MOST_AT_ONCE = 2_000_000;
+/** A path that has not learnt its rate by so many bytes has no load to learn it with. */
+const MOST_LEARNT = 4_000_000;
 
 export class Copies {
   /** Packets that left a second time. */
@@ -32,6 +34,8 @@ export class Copies {
   private first = 0;
   private count = 0;
   private credit = MOST_AT_ONCE;
+  /** By path id: bytes of copies that were only to learn its rate. */
+  private readonly learnt = new Float64Array(256);
 
   /** `order`: the paths of the session. */
   constructor(ring: Ring, order: readonly Path[]) {
@@ -39,23 +43,31 @@ export class Copies {
     this.order = order;
   }
 
-  /** A packet left by this path. */
+  /** So many bytes left for the first time, or again. */
+  earn(bytes: number): void {
+    this.credit = Math.min(this.credit + SHARE * bytes, MOST_AT_ONCE);
+  }
+
+  /** A packet left by this path that may be copied. */
   onSent(position: number, path: Path): void {
-    this.credit = Math.min(this.credit + SHARE * this.ring.lengthOf(position), MOST_AT_ONCE);
     if (this.count === RECENT) this.shift();
     const at = (this.first + this.count++) & (RECENT - 1);
     this.positions[at] = position;
     this.senders[at] = path.id;
   }
 
-  /** The position of a packet that this path may send as well, the oldest first; -1: none. */
-  take(now: number, path: Path): number {
+  /** The position of a packet that this path may send as well, the oldest first; -1: none. `learning`: only to learn its rate. */
+  take(now: number, path: Path, learning: boolean): number {
     const { ring, senders } = this;
+    if (learning && this.learnt[path.id]! >= MOST_LEARNT) return -1;
+    // What is at the front and over need not be looked at again.
+    while (this.count > 0 && senders[this.first] === NOBODY) this.shift();
     for (let i = 0; i < this.count; i++) {
       const at = (this.first + i) & (RECENT - 1);
       const position = this.positions[at]!;
       if (senders[at] === path.id) continue;
-      if (senders[at] === NOBODY || !ring.holds(position) || (ring.noteOf(position) & NOTE_DONE) !== 0) {
+      // What has arrived, was lost or copied before is left alone.
+      if (senders[at] === NOBODY || !ring.holds(position) || ring.noteOf(position) !== 0) {
         senders[at] = NOBODY;
         continue;
       }
@@ -63,12 +75,12 @@ export class Copies {
       if (bytes > this.credit) break;
       if (isForLarger(now, bytes, path, this.order)) continue;
       this.credit -= bytes;
+      if (learning) this.learnt[path.id]! += bytes;
       this.sent++;
       senders[at] = NOBODY;
+      ring.setNote(position, NOTE_COPIED | (path.id << NOTE_COPY_SHIFT));
       return position;
     }
-    // What is at the front and over need not be looked at again.
-    while (this.count > 0 && senders[this.first] === NOBODY) this.shift();
     return -1;
   }
 

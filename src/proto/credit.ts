@@ -81,6 +81,7 @@ export class Credit {
     this.left = 0;
     this.asked = 0;
     this.given = null;
+    this.tries = 0;
   }
 
   /** Bytes that the remote may still send, or has sent, and that have not come. */
@@ -251,6 +252,8 @@ type Sender = Pick<Recovery, "sentBytes" | "sentPackets">;
 export class Allowance {
   private until = Number.POSITIVE_INFINITY;
   private header = 0;
+  /** The path has a data cap at the local. */
+  isMetered = false;
   /** The challenge that gave it, which may come several times. */
   private packetNumber = -1;
   private tokenHigh = 0;
@@ -259,7 +262,7 @@ export class Allowance {
   /** False: a newer challenge has come before this one. */
   onChallenge(
     packetNumber: number,
-    { tokenHigh, tokenLow, credit, header }: ChallengeMessage,
+    { tokenHigh, tokenLow, credit, header, metered }: ChallengeMessage,
     sender: Sender,
   ): boolean {
     if (packetNumber < this.packetNumber) return false;
@@ -269,13 +272,9 @@ export class Allowance {
     this.tokenHigh = tokenHigh;
     this.tokenLow = tokenLow;
     this.header = header;
+    this.isMetered = metered;
     this.until = this.used(sender) + (credit ?? Number.POSITIVE_INFINITY);
     return true;
-  }
-
-  /** The path has a data cap that ends it. */
-  get isLimited(): boolean {
-    return this.until !== Number.POSITIVE_INFINITY;
   }
 
   affords(bytes: number, sender: Sender): boolean {

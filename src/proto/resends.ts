@@ -7,7 +7,14 @@
  * These wait apart, so that a path that may not take them need not look at each, however many they are.
  */
 import type { DropCounters } from "../share/counters.ts";
-import { NOTE_DONE, NOTE_PATH_SHIFT, NOTE_RESENDS, NOTE_WAITS, type Ring } from "../share/ring.ts";
+import {
+  NOTE_COPIED,
+  NOTE_COPY_SHIFT,
+  NOTE_DONE,
+  NOTE_RESENDS,
+  NOTE_WAITS,
+  type Ring,
+} from "../share/ring.ts";
 import { isForLarger } from "./innermtu.ts";
 import { MAX_RESENDS, RESENDS_BY_ANY } from "./limits.ts";
 import type { Path } from "./path.ts";
@@ -104,6 +111,11 @@ export class Resends {
     }
     const note = ring.noteOf(position);
     if ((note & NOTE_DONE) !== 0) return;
+    // The copy of one that is under way as well, or waits to leave again.
+    if ((note & NOTE_COPIED) !== 0 && note >>> NOTE_COPY_SHIFT === path.id) {
+      ring.setNote(position, note & ~NOTE_COPIED);
+      return;
+    }
     const resends = (note & NOTE_RESENDS) + 1;
     if (resends > MAX_RESENDS) {
       this.drops.count("expired");
@@ -111,7 +123,7 @@ export class Resends {
       ring.settle(position);
       return;
     }
-    ring.setNote(position, (path.id << NOTE_PATH_SHIFT) | NOTE_WAITS | resends);
+    ring.setNote(position, (note & ~NOTE_RESENDS) | NOTE_WAITS | resends);
     (resends <= RESENDS_BY_ANY ? this.common : this.keptFrom(path.id)).push(position);
   }
 

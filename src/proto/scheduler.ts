@@ -167,7 +167,8 @@ export class Scheduler {
     return path.recovery.congestion.searching || queueIn(path) <= BURST;
   }
 
-  private get varies(): boolean {
+  /** The delay of the first path varies. */
+  get varies(): boolean {
     return this.usable[0]!.recovery.rtt.spread >= VARYING;
   }
 
@@ -297,7 +298,7 @@ function queueFor(path: Path, first: Path): number {
 
 /** Users may pay for what a path of a higher metric, or one with a data cap, carries. */
 function takesCopies(path: Path, first: Path): boolean {
-  return path.metric === first.metric && path.cap === null && !path.allowance.isLimited;
+  return path.metric === first.metric && path.cap === null && !path.allowance.isMetered;
 }
 
 /** It may be wanted soon: more is under way than a few packets. */

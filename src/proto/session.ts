@@ -314,7 +314,8 @@ export class Session implements Company, Planned {
 
   /** Backup paths are probed more rarely. */
   setIdleIntervals(): void {
-    const metric = this.scheduler.lowestMetric;
+    const up = this.order.filter(({ status }) => status === "up");
+    const metric = Math.min(...up.map((each) => each.metric));
     for (const each of this.order) each.idleInterval = each.metric > metric ? PROBE_BACKUP : PROBE_IDLE;
   }
 }

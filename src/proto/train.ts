@@ -84,7 +84,11 @@ export class Train {
   add(session: Session, path: Path, now: number, position: number): void {
     const { ring } = session;
     const length = ring.lengthOf(position);
-    if (!this.fits(HEADER_BYTES + length + TAG_BYTES)) this.flush(path, path.destination, now);
+    if (!this.fits(HEADER_BYTES + length + TAG_BYTES)) {
+      this.flush(path, path.destination, now);
+      // The kernel took nothing, and with what was under way there this one is given up.
+      if (!ring.holds(position)) return;
+    }
     const before = this.bytes;
     const type = Type.data | ring.flagsOf(position);
     const block = ring.blockOf(position);

@@ -30,12 +30,13 @@ const NOTE = 3;
 
 /**
  * `note`: how often the packet was sent again (bits 0 to 7), that it has arrived or expired, that it waits to be sent again,
- * and the path that lost it last (bits 16 on).
+ * that a copy of it is under way as well, and by which path (bits 16 on).
  */
 export const NOTE_RESENDS = 0xff;
 export const NOTE_DONE = 0x100;
 export const NOTE_WAITS = 0x200;
-export const NOTE_PATH_SHIFT = 16;
+export const NOTE_COPIED = 0x400;
+export const NOTE_COPY_SHIFT = 16;
 
 export class Ring {
   readonly slots: number;

@@ -4,7 +4,7 @@
  *   challenge:  token (8)  metric (2)  congestion (1)  flags (1)  rate (4)  [header (2)  credit (6)]
  *               for the way back, from local to remote: the path's metric, the congestion control to use, and for a
  *               fixed one the rate in units of 1,000 bytes per second. Flags: 1, the path may carry beside those of a lower
- *               metric (spill); the others are zero, and not looked at. The last two only of a path that rests at its data
+ *               metric (spill); 2, it has a data cap (no copies are to go by it); the others are zero, and not looked at. The last two only of a path that rests at its data
  *               cap (proto/credit.ts): from this challenge on the remote may send so many bytes on it, `header` for each
  *               datagram besides its own, in place of what it was given before. One that comes again, with the same token, gives
  *               nothing more; what an older one says than has come, by its packet number, does not count. Without them
@@ -35,8 +35,9 @@ export const ANSWER_BYTES = 8;
 export const CONGESTION = { bbr: 0, newreno: 1, fixed: 2, cubic: 3 } as const;
 export type CongestionName = keyof typeof CONGESTION;
 
-/** The bit of the flags that says spill. */
+/** Bits of the flags. */
 const SPILL = 1;
+const METERED = 2;
 
 /** Unit of the rate field, bytes per second. */
 export const RATE_UNIT = 1000;
@@ -51,6 +52,8 @@ export class ChallengeMessage {
   tokenLow = 0;
   metric = 0;
   spill = false;
+  /** The path has a data cap, whatever comes when that is reached. */
+  metered = false;
   congestion: CongestionName = "bbr";
   /** Bytes per second. */
   rate = 0;
@@ -65,7 +68,7 @@ export class ChallengeMessage {
     view.setUint32(offset + 4, this.tokenLow);
     view.setUint16(offset + 8, this.metric);
     bytes[offset + 10] = CONGESTION[this.congestion];
-    bytes[offset + 11] = this.spill ? SPILL : 0;
+    bytes[offset + 11] = (this.spill ? SPILL : 0) | (this.metered ? METERED : 0);
     view.setUint32(offset + 12, Math.round(this.rate / RATE_UNIT));
     if (this.credit === null) return CHALLENGE_BYTES;
     const credit = Math.min(this.credit, MAX_CREDIT);
@@ -83,6 +86,7 @@ export class ChallengeMessage {
     this.metric = view.getUint16(offset + 8);
     this.congestion = congestionOf(bytes[offset + 10]!);
     this.spill = (bytes[offset + 11]! & SPILL) !== 0;
+    this.metered = (bytes[offset + 11]! & METERED) !== 0;
     this.rate = view.getUint32(offset + 12) * RATE_UNIT;
     const limited = length === CREDIT_CHALLENGE_BYTES;
     this.header = limited ? view.getUint16(offset + 16) : 0;

@@ -2,7 +2,9 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Copies } from "../../src/proto/copies.ts";
 import type { Path } from "../../src/proto/path.ts";
+import { Resends } from "../../src/proto/resends.ts";
 import { plainBlock } from "../../src/share/block.ts";
+import { DropCounters } from "../../src/share/counters.ts";
 import { NOTE_DONE, Ring } from "../../src/share/ring.ts";
 import { Store } from "../../src/share/store.ts";
 
@@ -26,6 +28,7 @@ class Rig {
     const position = this.ring.reserve();
     this.ring.publish(bytes, 0);
     this.ring.claim();
+    this.copies.earn(bytes);
     this.copies.onSent(position, this.paths[by]!);
     return position;
   }
@@ -34,13 +37,14 @@ class Rig {
     this.ring.setNote(position, NOTE_DONE);
   }
 
-  take(by: number): number {
-    return this.copies.take(0, this.paths[by]!);
+  take(by: number, learning = false): number {
+    return this.copies.take(0, this.paths[by]!, learning);
   }
 
-  takeAll(by: number): number[] {
+  takeAll(by: number, learning = false): number[] {
     const taken: number[] = [];
-    for (let position = this.take(by); position >= 0; position = this.take(by)) taken.push(position);
+    for (let position = this.take(by, learning); position >= 0; position = this.take(by, learning))
+      taken.push(position);
     return taken;
   }
 }
@@ -79,10 +83,10 @@ test("what arrived meanwhile, or the ring holds no more, is not copied", () => {
 test("a bulk is copied no more than a sixteenth of it, and a beginning of 2 MB", () => {
   const rig = new Rig();
   let copied = 0;
-  const copy = (bytes: number) => {
+  const copy = (bytes: number, learning = false) => {
     for (let sent = 0; sent < bytes; sent += BYTES) {
       const position = rig.send(0);
-      copied += rig.takeAll(1).length * BYTES;
+      copied += rig.takeAll(1, learning).length * BYTES;
       rig.arrive(position);
       rig.ring.settle(position);
     }
@@ -92,6 +96,95 @@ test("a bulk is copied no more than a sixteenth of it, and a beginning of 2 MB",
   copy(19_000_000);
   expect(copied).toBeGreaterThan(2_000_000 + 20_000_000 / 16 - 2 * BYTES);
   expect(copied).toBeLessThanOrEqual(2_000_000 + 20_000_000 / 16 + BYTES);
+});
+
+test("a path that has not learnt its rate by 4 MB of copies gets no more for that", () => {
+  const rig = new Rig();
+  let copied = 0;
+  for (let sent = 0; sent < 80_000_000; sent += BYTES) {
+    const position = rig.send(0);
+    copied += rig.takeAll(1, true).length * BYTES;
+    rig.arrive(position);
+    rig.ring.settle(position);
+  }
+  expect(copied).toBeGreaterThanOrEqual(4_000_000);
+  expect(copied).toBeLessThan(4_000_000 + 2 * BYTES);
+});
+
+test("what was lost before is not copied", () => {
+  const rig = new Rig();
+  const resends = new Resends(rig.ring, rig.paths, new DropCounters());
+  const a = rig.send(0);
+  resends.onLost(a, rig.paths[0]!);
+  expect(rig.take(1)).toBe(-1);
+  expect(resends.take(0, rig.paths[0]!, false)).toBe(a);
+  expect(rig.take(1)).toBe(-1);
+});
+
+test("the loss of one of two is none; of both, the packet leaves again once", () => {
+  for (const first of [0, 1]) {
+    const rig = new Rig();
+    const resends = new Resends(rig.ring, rig.paths, new DropCounters());
+    const a = rig.send(0);
+    expect(rig.take(1)).toBe(a);
+    resends.onLost(a, rig.paths[first]!);
+    // The copy may be far behind: what was lost on its own way leaves again at once.
+    expect(resends.length).toBe(first === 0 ? 1 : 0);
+    resends.onLost(a, rig.paths[1 - first]!);
+    expect(resends.length).toBe(1);
+    expect(resends.take(0, rig.paths[0]!, true)).toBe(a);
+    expect(resends.take(0, rig.paths[0]!, true)).toBe(-1);
+    resends.onDelivered(a);
+    expect(rig.ring.kept).toBe(0);
+  }
+});
+
+test("whatever becomes of packets and copies, each is settled once, when it has arrived or is given up", () => {
+  const step = fc.record({
+    what: fc.constantFrom("send", "copy", "lose", "lose", "deliver", "resend"),
+    path: fc.integer({ min: 0, max: 1 }),
+    which: fc.nat(),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
+      const rig = new Rig();
+      const drops = new DropCounters();
+      const resends = new Resends(rig.ring, rig.paths, drops);
+      const underWay: { position: number; path: Path }[] = [];
+      const arrived = new Set<number>();
+      let sent = 0;
+      const leave = (position: number, path: Path) => {
+        if (position >= 0) underWay.push({ position, path });
+      };
+      const deliver = ({ position }: { position: number }) => {
+        arrived.add(position);
+        resends.onDelivered(position);
+      };
+      const expired = () => drops.entries().expired ?? 0;
+      for (const { what, path: id, which } of steps) {
+        const path = rig.paths[id]!;
+        const [one] =
+          what === "lose" || what === "deliver" ? underWay.splice(which % (underWay.length || 1), 1) : [];
+        if (what === "send") leave(rig.send(id), path);
+        else if (what === "copy") leave(rig.take(id), path);
+        else if (what === "resend") leave(resends.take(0, path, true), path);
+        else if (one === undefined) continue;
+        else if (what === "lose") resends.onLost(one.position, one.path);
+        else deliver(one);
+        if (what === "send") sent++;
+        expect(rig.ring.kept).toBeLessThanOrEqual(sent);
+        expect(rig.ring.kept).toBeGreaterThanOrEqual(sent - arrived.size - expired());
+      }
+      // All that is under way arrives at last, and all that was lost leaves again.
+      while (underWay.length > 0 || resends.length > 0) {
+        for (const one of underWay.splice(0)) deliver(one);
+        leave(resends.take(0, rig.paths[0]!, true), rig.paths[0]!);
+      }
+      expect(rig.ring.kept).toBe(0);
+      expect(arrived.size).toBeGreaterThanOrEqual(sent - expired());
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test("what left before it is forgotten is not copied", () => {
