@@ -47,7 +47,7 @@ test("what a session took under load serves the others, and goes back to the sys
   const load = (local: number): void => {
     const streams = [true, false].map((upwards) => new Stream(world, { local, upwards, cubic: true }));
     world.runFor(3 * SECOND);
-    expect(store.used).toBeGreaterThan(5);
+    expect(store.used).toBeGreaterThan(2);
     for (const stream of streams) stream.stop();
     world.runFor(REST);
     expect(store.used).toBe(0);
