@@ -11,7 +11,7 @@ import { seededRandom } from "../../src/lab/random.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
 import { Chat } from "./chat.ts";
 import { FAMILIES, machineOf, options, untouched, whoAmI } from "./hosting.ts";
-import { descriptors, pathsOf, residentMegabytes, settled } from "./plug.ts";
+import { descriptors, ownMegabytes, pathsOf, settled } from "./plug.ts";
 import { scenario } from "./scenario.ts";
 import { Flow, SOON } from "./traffic.ts";
 import { Uplink } from "./uplink.ts";
@@ -24,7 +24,8 @@ const SEED = Number(process.env.CHURN_SEED ?? 20_260_101);
 
 /**
  * Of memory between the first third of the changes and the last, of either portal. The collector of garbage comes when it
- * likes (over 450 changes both stayed between 77 and 83 MB, but for two looks in fourteen): at last the least of two looks counts.
+ * likes (with the program's file, over 450 changes both stayed between 77 and 83 MB, but for two looks in fourteen): at last
+ * the least of two looks counts.
  */
 const MEGABYTES_MORE = 6;
 const LOOKS = [Math.floor(CHANGES / 3), CHANGES - 10, CHANGES - 1];
@@ -54,10 +55,10 @@ async function change(uplinks: readonly Uplink[], random: () => number, turn: nu
 
 /** What either portal keeps when nothing but a few small messages is under way: the least of some seconds. */
 async function resident(pids: readonly number[]): Promise<number[]> {
-  let least = pids.map(residentMegabytes);
+  let least = pids.map(ownMegabytes);
   for (let steady = 0; steady < 10; steady++) {
     await Bun.sleep(200);
-    const now = pids.map(residentMegabytes);
+    const now = pids.map(ownMegabytes);
     if (now.some((each, i) => each < least[i]! - 0.5)) steady = 0;
     least = least.map((each, i) => Math.min(each, now[i]!));
   }
@@ -114,7 +115,7 @@ scenario(
       `seed ${SEED}: ${JSON.stringify(counts)}; ${JSON.stringify(chats.map(({ report }) => report))}`,
     );
     console.log(
-      `resident MB: ${memory.map((each) => each.map((mb) => mb.toFixed(1)).join(" + ")).join(", ")}`,
+      `own memory, MB: ${memory.map((each) => each.map((mb) => mb.toFixed(1)).join(" + ")).join(", ")}`,
     );
 
     for (const uplink of uplinks) await uplink.restoreAll();

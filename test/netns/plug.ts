@@ -55,7 +55,8 @@ export function descriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-export function residentMegabytes(pid: number): number {
-  const kilobytes = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+/** Resident memory of its own (proc(5), RssAnon): pages of the program's file come, and are given back, as they are used. */
+export function ownMegabytes(pid: number): number {
+  const kilobytes = Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
   return kilobytes / 1024;
 }
