@@ -18,15 +18,15 @@ const MOST_DOUBLINGS = 4;
 const STARVING = 250 * MILLISECOND;
 
 /** True when a datagram of so many bytes may leave, after `unsent` bytes of IP packets: something is left for what matters more. */
-export function affords({ cap, allowance, recovery }: Path, bytes: number, unsent = 0): boolean {
+export function affords({ cap, grant, recovery }: Path, bytes: number, unsent = 0): boolean {
   return cap === null
-    ? allowance.affords(bytes + ANSWERS, recovery)
+    ? grant.affords(bytes + ANSWERS, recovery)
     : cap.affords(bytes + (cap.ends ? WORDS : 0), unsent);
 }
 
 /** True when an answer, or the remote's challenge, may leave: for these it is left. */
-export function affordsWord({ cap, allowance, recovery }: Path, bytes: number): boolean {
-  return cap === null ? allowance.affords(bytes, recovery) : cap.affords(bytes);
+export function affordsWord({ cap, grant, recovery }: Path, bytes: number): boolean {
+  return cap === null ? grant.affords(bytes, recovery) : cap.affords(bytes);
 }
 
 /** True when a full-sized datagram with data may leave, and some acknowledgements after it. */
@@ -71,7 +71,7 @@ export function fillChallenge(
 
 /** The local says how its path is to be used on the way back. False: it has said something newer already. */
 export function onTold(path: Path, packetNumber: number, message: ChallengeMessage): boolean {
-  if (!path.allowance.onChallenge(packetNumber, message, path.recovery)) return false;
+  if (!path.grant.onChallenge(packetNumber, message, path.recovery)) return false;
   path.metric = message.metric;
   path.spill = message.spill;
   return true;

@@ -33,7 +33,7 @@ export class Copies {
   private readonly senders = new Int16Array(RECENT);
   private first = 0;
   private count = 0;
-  private credit = MOST_AT_ONCE;
+  private inHand = MOST_AT_ONCE;
   /** By path id: bytes of copies that were only to learn its rate. */
   private readonly learnt = new Float64Array(256);
 
@@ -45,7 +45,7 @@ export class Copies {
 
   /** So many bytes left for the first time, or again. */
   earn(bytes: number): void {
-    this.credit = Math.min(this.credit + SHARE * bytes, MOST_AT_ONCE);
+    this.inHand = Math.min(this.inHand + SHARE * bytes, MOST_AT_ONCE);
   }
 
   /** A packet left by this path that may be copied. */
@@ -72,9 +72,9 @@ export class Copies {
         continue;
       }
       const bytes = ring.lengthOf(position);
-      if (bytes > this.credit) break;
+      if (bytes > this.inHand) break;
       if (isForLarger(now, bytes, path, this.order)) continue;
-      this.credit -= bytes;
+      this.inHand -= bytes;
       if (learning) this.learnt[path.id]! += bytes;
       this.sent++;
       senders[at] = NOBODY;

@@ -249,7 +249,7 @@ export class Credit {
 type Sender = Pick<Recovery, "sentBytes" | "sentPackets">;
 
 /** What the remote was given: it may send until it has sent so much. */
-export class Allowance {
+export class Grant {
   private until = Number.POSITIVE_INFINITY;
   private header = 0;
   /** The path has a data cap at the local. */

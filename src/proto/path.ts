@@ -23,7 +23,7 @@ import { CapRest } from "./caprest.ts";
 import { Challenge } from "./challenge.ts";
 import { Comeback } from "./comeback.ts";
 import type { Company, PathSettings } from "./company.ts";
-import { Allowance } from "./credit.ts";
+import { Grant } from "./credit.ts";
 import { ANSWERED, FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
 import {
   DOWN_AFTER,
@@ -52,7 +52,7 @@ export class Path {
   /** Null without data caps, and on the remote, which is told by the local. */
   cap: Cap | null;
   /** What a remote may send, as the local has told it. */
-  readonly allowance = new Allowance();
+  readonly grant = new Grant();
   readonly socket: DatagramSocket;
   readonly endpoint: Endpoint;
   readonly candidate: Endpoint;

@@ -27,8 +27,6 @@ const ALIKE = 4 * MILLISECOND;
 const STEADY = 4 * MILLISECOND;
 /** Where delays vary, nobody knows better than by this share of what both vary by. */
 const UNSURE = 1 / 8;
-/** Delays vary that differ by so much. */
-const VARYING = 4 * MILLISECOND;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
 const BURST = MILLISECOND;
 /** Half of what a loss takes from a flow's window (RFC 9438 leaves 0.7) is kept in hand. */
@@ -169,7 +167,7 @@ export class Scheduler {
 
   /** The delay of the first path varies. */
   get varies(): boolean {
-    return this.usable[0]!.recovery.rtt.spread >= VARYING;
+    return this.usable[0]!.recovery.rtt.spread >= STEADY;
   }
 
   private get wouldCopy(): boolean {
@@ -298,7 +296,7 @@ function queueFor(path: Path, first: Path): number {
 
 /** Users may pay for what a path of a higher metric, or one with a data cap, carries. */
 function takesCopies(path: Path, first: Path): boolean {
-  return path.metric === first.metric && path.cap === null && !path.allowance.isMetered;
+  return path.metric === first.metric && path.cap === null && !path.grant.isMetered;
 }
 
 /** It may be wanted soon: more is under way than a few packets. */

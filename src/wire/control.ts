@@ -4,11 +4,11 @@
  *   challenge:  token (8)  metric (2)  congestion (1)  flags (1)  rate (4)  [header (2)  credit (6)]
  *               for the way back, from local to remote: the path's metric, the congestion control to use, and for a
  *               fixed one the rate in units of 1,000 bytes per second. Flags: 1, the path may carry beside those of a lower
- *               metric (spill); 2, it has a data cap (no copies are to go by it); the others are zero, and not looked at. The last two only of a path that rests at its data
- *               cap (proto/credit.ts): from this challenge on the remote may send so many bytes on it, `header` for each
- *               datagram besides its own, in place of what it was given before. One that comes again, with the same token, gives
- *               nothing more; what an older one says than has come, by its packet number, does not count. Without them
- *               there is no such limit
+ *               metric (spill); 2, it has a data cap (no copies are to go by it); the others are zero, and not looked at.
+ *               The last two only of a path that rests at its data cap (proto/credit.ts): from this challenge on the remote
+ *               may send so many bytes on it, `header` for each datagram besides its own, in place of what it was given
+ *               before. One that comes again, with the same token, gives nothing more; what an older one says than has
+ *               come, by its packet number, does not count. Without them there is no such limit
  *   answer:     token (8)
  *   probe:      empty; acknowledged at once
  *   close:      empty

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { seededRandom } from "../../src/lab/random.ts";
 import { Calendar } from "../../src/proto/calendar.ts";
 import { Cap } from "../../src/proto/cap.ts";
-import { ACKS, Allowance, ANSWERS, Credit, WORDS } from "../../src/proto/credit.ts";
+import { ACKS, ANSWERS, Credit, Grant, WORDS } from "../../src/proto/credit.ts";
 import { ANSWER_BYTES, ChallengeMessage, CREDIT_CHALLENGE_BYTES } from "../../src/wire/control.ts";
 import { MIN_DATAGRAM_BYTES } from "../../src/wire/datagram.ts";
 
@@ -38,7 +38,7 @@ class Line {
   private readonly plan: Plan;
   private readonly random: () => number;
   private readonly sender = { sentBytes: 0, sentPackets: 0 };
-  private readonly allowance = new Allowance();
+  private readonly grant = new Grant();
   private readonly message = new ChallengeMessage();
   private events: { at: number; run: () => void }[] = [];
   private challenges = 0;
@@ -109,8 +109,8 @@ class Line {
     const said = { number: this.challenges++, token: this.token, credit: cap.credit.given };
     this.send(CHALLENGE, () => {
       Object.assign(this.message, { tokenLow: said.token, header: HEADER, credit: said.credit });
-      this.allowance.onChallenge(said.number, this.message, this.sender);
-      if (this.allowance.affords(ANSWER, this.sender)) this.sendBack(ANSWER, said.token);
+      this.grant.onChallenge(said.number, this.message, this.sender);
+      if (this.grant.affords(ANSWER, this.sender)) this.sendBack(ANSWER, said.token);
     });
   }
 
@@ -121,14 +121,14 @@ class Line {
     let starved = down > 0;
     for (let i = 0; i < down; i++) {
       const size = this.random() < sizes ? 40 + Math.floor(this.random() * 1400) : DATAGRAM;
-      if (!this.allowance.affords(size + ANSWERS, this.sender)) continue;
+      if (!this.grant.affords(size + ANSWERS, this.sender)) continue;
       this.sendBack(size);
       starved = false;
     }
     if (!starved) this.starvedAt = this.now;
     if (this.now < this.starvedAt + 2 * (delay + jitter) + 250 * MILLISECOND) return;
     this.starvedAt = this.now;
-    if (!this.allowance.affords(CHALLENGE + ANSWERS / 2, this.sender)) return;
+    if (!this.grant.affords(CHALLENGE + ANSWERS / 2, this.sender)) return;
     this.sendBack(CHALLENGE, 0, () => {
       if (!this.asked && !this.cap.rests) this.ask(true);
     });
@@ -287,32 +287,30 @@ describe("the remote", () => {
   const message = (fields: Partial<ChallengeMessage>) => Object.assign(new ChallengeMessage(), fields);
 
   test("may send anything before it is told, and what it is given from then on", () => {
-    const allowance = new Allowance();
+    const grant = new Grant();
     const sender = { sentBytes: 5000, sentPackets: 10 };
-    expect(allowance.affords(1e12, sender)).toBe(true);
-    expect(allowance.onChallenge(3, message({ tokenLow: 1, header: HEADER, credit: 1000 }), sender)).toBe(
-      true,
-    );
-    expect([allowance.affords(972, sender), allowance.affords(973, sender)]).toEqual([true, false]);
+    expect(grant.affords(1e12, sender)).toBe(true);
+    expect(grant.onChallenge(3, message({ tokenLow: 1, header: HEADER, credit: 1000 }), sender)).toBe(true);
+    expect([grant.affords(972, sender), grant.affords(973, sender)]).toEqual([true, false]);
     sender.sentBytes += 400;
     sender.sentPackets++;
-    expect([allowance.affords(544, sender), allowance.affords(545, sender)]).toEqual([true, false]);
+    expect([grant.affords(544, sender), grant.affords(545, sender)]).toEqual([true, false]);
   });
 
   test("is given nothing by the same challenge again, nor by an older one", () => {
-    const allowance = new Allowance();
+    const grant = new Grant();
     const sender = { sentBytes: 0, sentPackets: 0 };
     const first = message({ tokenLow: 1, credit: 1000 });
     const second = message({ tokenLow: 2, credit: 300 });
-    allowance.onChallenge(0, first, sender);
+    grant.onChallenge(0, first, sender);
     sender.sentBytes += 600;
-    expect(allowance.onChallenge(1, first, sender)).toBe(true);
-    expect(allowance.affords(401, sender)).toBe(false);
-    allowance.onChallenge(3, second, sender);
-    expect([allowance.affords(300, sender), allowance.affords(301, sender)]).toEqual([true, false]);
-    expect(allowance.onChallenge(2, first, sender)).toBe(false);
-    expect(allowance.affords(301, sender)).toBe(false);
-    allowance.onChallenge(4, message({ tokenLow: 3 }), sender);
-    expect(allowance.affords(1e12, sender)).toBe(true);
+    expect(grant.onChallenge(1, first, sender)).toBe(true);
+    expect(grant.affords(401, sender)).toBe(false);
+    grant.onChallenge(3, second, sender);
+    expect([grant.affords(300, sender), grant.affords(301, sender)]).toEqual([true, false]);
+    expect(grant.onChallenge(2, first, sender)).toBe(false);
+    expect(grant.affords(301, sender)).toBe(false);
+    grant.onChallenge(4, message({ tokenLow: 3 }), sender);
+    expect(grant.affords(1e12, sender)).toBe(true);
   });
 });
