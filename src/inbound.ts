@@ -220,6 +220,7 @@ export class Inbound {
     const newest = packetNumber > path.reception.window.largest;
     path.reception.onPacket(now, packetNumber, bytes, type === Type.data || type === Type.probe);
     path.cap?.credit.onPacket(packetNumber, bytes);
+    if (type === Type.data) path.recovery.onData(now, bytes);
     path.onSignOfLife(now, type === Type.challenge);
     session.nextAt = 0;
     if (!newest) return;

@@ -11,8 +11,8 @@ import {
   PROBE_SUSPECT,
 } from "./limits.ts";
 
-/** Probes of a path that has come up, and how far apart. */
-const FIRST = 12;
+/** Probes of a path that has come up, and how far apart at least: half a round trip, for a flow may begin at once. */
+const FIRST = 18;
 const FIRST_INTERVAL = 20 * MILLISECOND;
 
 export class Probes {
@@ -58,8 +58,8 @@ export class Probes {
     this.at = now + this.interval;
   }
 
-  /** After so long without anything sent a path that is up is probed; `idle` once it is known. Each of the first finds the path at rest. */
+  /** After so long without anything sent a path that is up is probed; `idle` once it is known. */
   rest(idle: number, roundTrip: number): number {
-    return this.first > 0 ? Math.max(FIRST_INTERVAL, roundTrip) : idle;
+    return this.first > 0 ? Math.max(FIRST_INTERVAL, roundTrip / 2) : idle;
   }
 }

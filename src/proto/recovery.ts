@@ -23,8 +23,9 @@ export interface RecoverySink {
 /** A path that reorders by more than this many packets has its losses found by time alone. */
 const MAX_PACKET_THRESHOLD = 1024;
 const MAX_TIME_THRESHOLD = 2;
-/** A path is at rest with no more packets than these under way: a ping, probes. */
-const AT_REST = 3;
+/** A path is at rest with no more bytes than these under way, a ping and probes, while the peer sends no data larger than that. */
+const AT_REST = 4_500;
+const LARGE = 500;
 
 export class Recovery {
   readonly log = new SentLog();
@@ -49,6 +50,8 @@ export class Recovery {
   private readonly sink: RecoverySink;
   /** Losses of packets numbered below this say nothing of congestion: the path was silent. */
   private quietBelow = 0;
+  /** When the peer last sent a large packet. */
+  private loadedAt = Number.NEGATIVE_INFINITY;
   private lossAt = Number.POSITIVE_INFINITY;
   private lastElicitingAt = 0;
   /** Nothing below this needs to be looked at when an acknowledgement comes. */
@@ -91,6 +94,11 @@ export class Recovery {
   /** Bytes per second that the path is known to carry. */
   get rateKnown(): number {
     return this.congestion.rateKnown(this.rtt.srtt);
+  }
+
+  /** A packet came on this path. */
+  onData(now: number, bytes: number): void {
+    if (bytes >= LARGE) this.loadedAt = now;
   }
 
   get pacingRate(): number {
@@ -191,8 +199,8 @@ export class Recovery {
   private sampleRtt(now: number, largest: number, delay: number): number {
     if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
     if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
-    const atRest = this.log.outstanding <= AT_REST;
-    this.rtt.onSample(now, now - this.log.timeOf(largest), delay, atRest);
+    const sentAt = this.log.timeOf(largest);
+    this.rtt.onSample(now, now - sentAt, delay, this.log.inFlight <= AT_REST && this.loadedAt < sentAt);
     return this.rtt.latest;
   }
 

@@ -1,21 +1,33 @@
 /** Round-trip time estimation of one path (RFC 9002 section 5, RFC 6298). Times in microseconds. */
 import { GRANULARITY, INITIAL_RTT, MILLISECOND } from "./limits.ts";
 
-const SOME = 8;
-/** So few say nothing; fewer than so many, nothing of what a path varies by. */
+/** Samples that say what the path takes before it has a load, and those at rest that say how it varies. */
+const FIRST = 8;
+const RESTED = 16;
+/** So few say nothing; fewer than so many, nothing of how a path varies. */
 const FEW = 4;
 const ENOUGH = 6;
 /** Packets that leave within so much take the same time, for they keep their order. */
 const CLOSE = 15 * MILLISECOND;
-/** Samples after the first eight that count for what the path varies by are so far apart: neighbours wait in one queue. */
+/** Samples at rest after the first are so far apart: neighbours wait in one queue. */
 const APART = 100 * MILLISECOND;
-/** What eight of them say, against what was known before. */
-const LATER_WEIGHT = 0.25;
+/** What as many later ones say, against what was known before. */
+const LATER_WEIGHT = 0.5;
+/** How many standard deviations lie between the second least and the third largest of six, seven ... sixteen normal samples. */
+const RANGES = [0.84, 1.11, 1.33, 1.51, 1.66, 1.79, 1.9, 2.01, 2.1, 2.19, 2.27];
 
-/** Up to eight samples, the least first. */
+/** So many samples, the least first. */
 class Some {
   count = 0;
-  private readonly sorted = new Float64Array(SOME);
+  private readonly sorted: Float64Array;
+
+  constructor(most: number) {
+    this.sorted = new Float64Array(most);
+  }
+
+  get full(): boolean {
+    return this.count === this.sorted.length;
+  }
 
   add(sample: number): void {
     const { sorted } = this;
@@ -29,9 +41,10 @@ class Some {
     return this.count === 0 ? 0 : this.sorted[(this.count - 1) >> 1]! - this.sorted[0]!;
   }
 
-  /** The third largest, less the second least: two may have been late for other reasons. */
-  get range(): number {
-    return this.count < ENOUGH ? 0 : this.sorted[this.count - 3]! - this.sorted[1]!;
+  /** The standard deviation, from the third largest less the second least: two may have been late for other reasons. */
+  get deviation(): number {
+    const { count, sorted } = this;
+    return count < ENOUGH ? 0 : (sorted[count - 3]! - sorted[1]!) / RANGES[count - ENOUGH]!;
   }
 }
 
@@ -45,14 +58,14 @@ export class Rtt {
   /** False until the first sample. */
   sampled = false;
   /** The first samples. Later ones may have waited in queues that the path's load made, and tell of that. */
-  private readonly first = new Some();
-  /** The first samples at rest, and eight later ones. */
-  private readonly rested = new Some();
-  private readonly later = new Some();
+  private readonly first = new Some(FIRST);
+  /** The first samples at rest, and as many later ones. */
+  private readonly rested = new Some(RESTED);
+  private readonly later = new Some(RESTED);
   private laterAt = 0;
   /** When the packet left that the last sample at rest is of. */
   private restedAt = Number.NEGATIVE_INFINITY;
-  private laterSpread = 0;
+  private laterDeviation = 0;
 
   /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: hardly more was under way. */
   onSample(now: number, sample: number, ackDelay: number, atRest = false): void {
@@ -78,7 +91,7 @@ export class Rtt {
     this.latest = adjusted;
     this.rttvar = 0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - adjusted);
     this.srtt = 0.875 * this.srtt + 0.125 * adjusted;
-    if (this.first.count < SOME) this.first.add(adjusted);
+    if (!this.first.full) this.first.add(adjusted);
     if (atRest && now - sample >= this.restedAt + CLOSE) this.onRested(now, adjusted);
   }
 
@@ -88,26 +101,26 @@ export class Rtt {
   }
 
   /**
-   * The same of samples at rest, while there are enough: of the first ones, or less, for those may have been late because a
-   * program was just starting.
+   * The standard deviation of samples at rest: of the first ones, or less, for those may have been late because a program was
+   * just starting. 0 while it is not known.
    */
-  get spread(): number {
-    return this.rested.count < ENOUGH ? 0 : Math.min(this.rested.range, this.laterSpread);
+  get deviation(): number {
+    return Math.min(this.rested.deviation, this.laterDeviation);
   }
 
   private onRested(now: number, sample: number): void {
     const { rested, later } = this;
     this.restedAt = now - sample;
-    if (rested.count < SOME) {
+    if (!rested.full) {
       rested.add(sample);
-      this.laterSpread = rested.range;
+      this.laterDeviation = rested.deviation;
       return;
     }
     if (now < this.laterAt) return;
     this.laterAt = now + APART;
     later.add(sample);
-    if (later.count < SOME) return;
-    this.laterSpread += LATER_WEIGHT * (later.range - this.laterSpread);
+    if (!later.full) return;
+    this.laterDeviation += LATER_WEIGHT * (later.deviation - this.laterDeviation);
     later.count = 0;
   }
 

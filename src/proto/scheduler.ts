@@ -25,6 +25,8 @@ import type { Recovery } from "./recovery.ts";
 const ALIKE = 4 * MILLISECOND;
 /** Samples vary by so much on any path: acknowledgements and timers are some milliseconds late. */
 const STEADY = 4 * MILLISECOND;
+/** A standard deviation. */
+const VARIES = 3 * MILLISECOND;
 /** Where delays vary, nobody knows better than by this share of what both vary by. */
 const UNSURE = 1 / 8;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
@@ -167,7 +169,7 @@ export class Scheduler {
 
   /** The delay of the first path varies. */
   get varies(): boolean {
-    return this.usable[0]!.recovery.rtt.spread >= STEADY;
+    return this.usable[0]!.recovery.rtt.deviation >= VARIES;
   }
 
   private get wouldCopy(): boolean {

@@ -43,11 +43,11 @@ const YOUNG = 15 * SECOND;
 const YOUNG_BYTES = 64_000_000;
 /** A flow that sent nothing for so long makes room for another; for so long as it may be young, and it begins anew. */
 const IDLE = SECOND;
-/** What a path varies by when it is at rest, so many times, is what it varies by under load: later packets wait for late ones. */
-const TIMES = 3.2;
-/** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is as much again. */
+/** By so many standard deviations of a path at rest it varies under load: later packets wait for late ones. */
+const DEVIATIONS = 5.5;
+/** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is more than that. */
 const BORNE = 4 * MILLISECOND;
-const LEAST_SPREAD = 4 * MILLISECOND;
+const LEAST_SPREAD = 6 * MILLISECOND;
 /** Nothing is kept for longer. */
 export const MOST_KEPT = 100 * MILLISECOND;
 /** Packets kept at a time. */
@@ -102,7 +102,7 @@ export class Steadier implements PacketSink {
 
   /** A packet, or several of one flow in one, leaves. `rtt`: of the path that carries first. */
   onStaged(now: number, packet: Block, offset: number, length: number, rtt: Rtt): void {
-    const spread = Math.min(TIMES * rtt.spread - BORNE, MOST_KEPT);
+    const spread = Math.min(DEVIATIONS * rtt.deviation - BORNE, MOST_KEPT);
     if (spread < LEAST_SPREAD || transportOf(packet, offset) !== PROTOCOL_TCP) return;
     const tcp = offset + ipHeaderBytes(packet, offset);
     if (tcp + TCP_MIN_BYTES > offset + length) return;

@@ -97,7 +97,7 @@ function makePath(now = 0, connected = false, cap: Cap | null = null, sendsFrom 
 /** A path that has joined with a round trip of RTT; what it is probed at first is over. */
 function joined(now = 0, connected = false, cap: Cap | null = null, sendsFrom = 0): Path {
   const path = answered(now, connected, cap, sendsFrom);
-  for (let i = 0; i < 12; i++) path.onProbeSent(now);
+  for (let i = 0; i < 18; i++) path.onProbeSent(now);
   return path;
 }
 
@@ -260,10 +260,10 @@ describe("silence", () => {
     expect(path.status).toBe("up");
   });
 
-  test("a path that has come up is probed often at first, a round trip apart, so that it is known what that varies by", () => {
+  test("a path that has come up is probed often at first, half a round trip apart, so that it is known how that varies", () => {
     const path = answered(0);
     expect(path.recovery.rtt.srtt).toBe(RTT);
-    expect(run(path, 0, 8 * RTT)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((i) => i * RTT));
+    expect(run(path, 0, 4 * RTT)).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((i) => (i * RTT) / 2));
   });
 
   test("an idle path is probed now and then", () => {

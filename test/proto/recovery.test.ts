@@ -168,6 +168,32 @@ describe("round-trip time", () => {
   });
 });
 
+describe("how a path at rest varies", () => {
+  /** Ten round trips of 40 or 60 ms by turns, each with so many packets. */
+  function vary(packets: number, peerSends: number): number {
+    const { recovery } = start();
+    for (let i = 0; i < 10; i++) {
+      const now = i * 1e6;
+      send(recovery, now, packets);
+      recovery.onData(now + 10_000, peerSends);
+      acknowledge(recovery, now + (i % 2 === 0 ? 40_000 : 60_000), {
+        largest: recovery.log.next - 1,
+        first: packets - 1,
+      });
+    }
+    return recovery.rtt.deviation;
+  }
+
+  test("is seen with no more under way than a ping and probes, in either direction", () => {
+    expect(vary(1, 84)).toBeGreaterThan(10_000);
+  });
+
+  test("is not measured under a load, be it ours or the peer's", () => {
+    expect(vary(8, 84)).toBe(0);
+    expect(vary(1, 1400)).toBe(0);
+  });
+});
+
 describe("losses (RFC 9002 section 6.1)", () => {
   test("three later packets: lost", () => {
     const { recovery, lost } = start();

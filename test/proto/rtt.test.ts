@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { normal, seededRandom } from "../../src/lab/random.ts";
 import { GRANULARITY, INITIAL_RTT } from "../../src/proto/limits.ts";
 import { Rtt } from "../../src/proto/rtt.ts";
 
@@ -60,6 +61,11 @@ test("what was sampled before a much shorter round trip is worth nothing, at fir
   expect(rtt.min).toBe(10_000);
 });
 
+/** Standard deviations between the second least and the third largest of so many normal samples. */
+const RANGE_OF_7 = 1.11;
+const RANGE_OF_8 = 1.33;
+const RANGE_OF_16 = 2.27;
+
 test("what it varies by: as the first samples did, or less when later ones say so", () => {
   const rtt = new Rtt();
   let now = 0;
@@ -71,32 +77,49 @@ test("what it varies by: as the first samples did, or less when later ones say s
   };
   // Half of them waited for a program that was busy.
   add([70, 40, 45, 80, 44], 100_000);
-  expect(rtt.spread).toBe(0);
+  expect(rtt.deviation).toBe(0);
   add([65, 70, 41], 100_000);
-  expect(rtt.spread).toBe(29_000);
+  expect(rtt.deviation).toBeCloseTo(29_000 / RANGE_OF_8);
+  add([70, 40, 45, 80, 44, 65, 70, 41], 100_000);
+  expect(rtt.deviation).toBeCloseTo(30_000 / RANGE_OF_16);
   const steady = [40, 41, 41, 42, 40, 41, 42, 41];
-  add(steady, 100_000);
-  expect(rtt.spread).toBe(0.75 * 29_000 + 0.25 * 1000);
+  add([...steady, ...steady], 100_000);
+  expect(rtt.deviation).toBeCloseTo((30_000 + 2000) / 2 / RANGE_OF_16);
   for (let i = 0; i < 20; i++) add(steady, 100_000);
-  expect(rtt.spread).toBeLessThan(1100);
+  expect(rtt.deviation).toBeLessThan(1000);
   expect(rtt.firstSpread).toBe(5_000);
   // Samples under a load are none of it.
   for (let i = 0; i < 40; i++) rtt.onSample(now + i * 100_000, 90_000, 0);
-  expect(rtt.spread).toBeLessThan(1100);
-  // The other direction's queue adds nothing, nor are samples that follow each other at once.
+  expect(rtt.deviation).toBeLessThan(1000);
+  // A queue that others fill adds nothing, nor are samples that follow each other at once.
   for (let i = 0; i < 20; i++) add([40, 41, 90, 90, 90, 90, 90, 90], 100_000);
-  expect(rtt.spread).toBe(29_000);
+  expect(rtt.deviation).toBeCloseTo(30_000 / RANGE_OF_16);
   add(new Array(80).fill(50), 1);
-  expect(rtt.spread).toBe(29_000);
+  expect(rtt.deviation).toBeCloseTo(30_000 / RANGE_OF_16);
+});
+
+test("the deviation of normal samples, be they few or many", () => {
+  const random = seededRandom(1);
+  for (const many of [6, 8, 11, 16]) {
+    let sum = 0;
+    for (let i = 0; i < 2000; i++) {
+      const rtt = new Rtt();
+      for (let at = 1; at <= many; at++) {
+        rtt.onSample(at * 1e6, 200_000 + 10_000 * normal(random), 0, true);
+      }
+      sum += rtt.deviation;
+    }
+    expect(Math.abs(sum / 2000 - 10_000)).toBeLessThan(400);
+  }
 });
 
 test("samples of packets that left together are one, to what it varies by; two late ones of eight are no variation", () => {
   const rtt = new Rtt();
   for (let i = 0; i < 10; i++) rtt.onSample(40_000 + i * 10, 40_000, 0, true);
-  expect(rtt.spread).toBe(0);
-  for (const [i, sample] of [49, 41, 90, 41, 95, 40, 42].entries())
+  expect(rtt.deviation).toBe(0);
+  for (const [i, sample] of [49, 41, 90, 41, 95, 40].entries())
     rtt.onSample(1_000_000 * (i + 1), sample * 1000, 0, true);
-  expect(rtt.spread).toBe(9_000);
+  expect(rtt.deviation).toBeCloseTo(9_000 / RANGE_OF_7);
 });
 
 test.each([

@@ -77,7 +77,7 @@ test.each([
 ])("a path with a data cap takes no copies of what the %s sends", (_, upwards) => {
   const calendar = new Calendar("UTC", 1);
   const cap: CapSettings = { monthBytes: 1e9, dayBytes: null, overBytesPerSecond: 0, calendar };
-  const slower = line(80, 40, { jitterMicros: 20 * MILLISECOND });
+  const slower = line(20, 80, { jitterMicros: 20 * MILLISECOND });
   const world = join(makeWorld([varying, { line: slower, cap }]));
   world.runFor(2 * SECOND);
   const flow = new Datagrams(world, { upwards, perSecond: 50, size: 1000, count: 500 });

@@ -11,7 +11,7 @@ setDefaultTimeout(120_000);
 afterEach(closeWorlds);
 
 /** Challenges, answers and probes of a path that rests. */
-const CONTROL = 1000;
+const CONTROL = 1300;
 /** The first one of the path's MTU. */
 const SIZE_PROBE = 1480;
 
