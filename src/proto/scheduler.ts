@@ -44,6 +44,8 @@ const NEEDLESS = 0.85;
 const USEFUL = 1.05;
 /** A path that carries less than this share of what the others do has little to give. */
 const LITTLE = 0.15;
+/** A path's latest packets are later than its usual ones by so many standard deviations of its round trips. */
+const LATEST = 3;
 /** A path replaces another as the faster one only if it is by this share: round-trip times vary. */
 const CLEARLY_FASTER = 0.8;
 
@@ -287,13 +289,13 @@ function queueIn(path: Path): number {
 
 /**
  * The queue in front of `first`, in time, with which `path` is of use. With it, a flow's packets and acknowledgements take
- * longer by `later`; the flow's window must be large enough for that, also after its next loss, or less would arrive than
- * without. What the window is beyond the round trip is the queue.
+ * longer by `later`, and where it varies by as much as its latest packets do; the flow's window must be large enough for
+ * that, also after its next loss, or less would arrive than without. What the window is beyond the round trip is the queue.
  */
 function queueFor(path: Path, first: Path): number {
   const least = roundTrip(first);
-  const difference = later(path, first);
-  return difference < ALIKE ? BURST : (least + difference) / AFTER_LOSS - least;
+  const difference = later(path, first) + LATEST * path.recovery.rtt.deviation;
+  return later(path, first) < ALIKE ? BURST : (least + difference) / AFTER_LOSS - least;
 }
 
 /** Users may pay for what a path of a higher metric, or one with a data cap, carries. */

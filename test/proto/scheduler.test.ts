@@ -27,6 +27,8 @@ interface Plan {
   readonly srtt?: number;
   /** How much longer than the least its first samples were. */
   readonly spread?: number;
+  /** Half of what its samples at rest differ by. */
+  readonly swing?: number;
   /** What the congestion control says of that. */
   readonly variation?: number | null;
   readonly rate?: number;
@@ -63,6 +65,8 @@ function makePath(id: number, plan: Plan): Path {
   const least = plan.rtt ?? RTT;
   rtt.onSample(0, least, 0);
   for (let i = 0; i < 2; i++) rtt.onSample(0, least + (plan.spread ?? 0), 0);
+  const { swing = 0 } = plan;
+  for (let i = 1; swing > 0 && i <= 16; i++) rtt.onSample(i * SECOND, least + (i % 2) * 2 * swing, 0, true);
   rtt.srtt = plan.srtt ?? least;
   return path;
 }
@@ -313,6 +317,16 @@ describe("joining", () => {
       bench.joins(queue((wanted + 0.1) * MILLISECOND), ((rtt - 20) / 2) * MILLISECOND);
     },
   );
+
+  test("one whose delay varies joins with a queue that lasts for its latest packets: three standard deviations more", () => {
+    const bench = new Bench([{}, { rtt: SLOW, swing: 5 * MILLISECOND }]);
+    const { deviation } = bench.paths[1]!.recovery.rtt;
+    expect(deviation).toBeGreaterThan(4 * MILLISECOND);
+    const wanted = (30 * MILLISECOND + 3 * deviation) / 0.85 - 20 * MILLISECOND;
+    expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted, 3);
+    expect(bench.turn(queue(wanted - 100))).toBe(false);
+    bench.joins(queue(wanted + 100));
+  });
 
   test("a slower path does not join while one that carries still searches", () => {
     const bench = new Bench([{}, { rtt: RTT + ALIKE_DIFFERENCE }]);
