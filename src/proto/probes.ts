@@ -11,7 +11,7 @@ import {
   PROBE_SUSPECT,
 } from "./limits.ts";
 
-/** Probes of a path that has come up, and how far apart at least: half a round trip, for a flow may begin at once. */
+/** Probes of a path that has come up: half a round trip apart, for a flow may begin at once; at least so far. */
 const FIRST = 18;
 const FIRST_INTERVAL = 20 * MILLISECOND;
 

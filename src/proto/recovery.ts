@@ -23,9 +23,8 @@ export interface RecoverySink {
 /** A path that reorders by more than this many packets has its losses found by time alone. */
 const MAX_PACKET_THRESHOLD = 1024;
 const MAX_TIME_THRESHOLD = 2;
-/** A path is at rest with no more bytes than these under way, a ping and probes, while the peer sends no data larger than that. */
+/** A path is at rest with no more bytes than these under way, in either direction: a ping, probes. */
 const AT_REST = 4_500;
-const LARGE = 500;
 
 export class Recovery {
   readonly log = new SentLog();
@@ -50,8 +49,10 @@ export class Recovery {
   private readonly sink: RecoverySink;
   /** Losses of packets numbered below this say nothing of congestion: the path was silent. */
   private quietBelow = 0;
-  /** When the peer last sent a large packet. */
+  /** When data last came that was no rest; and what has come of it since when, for a round trip. */
   private loadedAt = Number.NEGATIVE_INFINITY;
+  private heardBytes = 0;
+  private heardSince = Number.NEGATIVE_INFINITY;
   private lossAt = Number.POSITIVE_INFINITY;
   private lastElicitingAt = 0;
   /** Nothing below this needs to be looked at when an acknowledgement comes. */
@@ -96,9 +97,14 @@ export class Recovery {
     return this.congestion.rateKnown(this.rtt.srtt);
   }
 
-  /** A packet came on this path. */
+  /** A datagram with data came on this path. */
   onData(now: number, bytes: number): void {
-    if (bytes >= LARGE) this.loadedAt = now;
+    if (now - this.heardSince > this.rtt.srtt) {
+      this.heardSince = now;
+      this.heardBytes = 0;
+    }
+    this.heardBytes += bytes;
+    if (this.heardBytes > AT_REST) this.loadedAt = now;
   }
 
   get pacingRate(): number {
@@ -192,6 +198,7 @@ export class Recovery {
   /** The path is up: from here on a loss is congestion, or a datagram too big. */
   resume(now: number): void {
     this.quietBelow = this.log.next;
+    this.rtt.renew();
     this.mtu.begin(now);
   }
 
@@ -200,7 +207,9 @@ export class Recovery {
     if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
     if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
     const sentAt = this.log.timeOf(largest);
-    this.rtt.onSample(now, now - sentAt, delay, this.log.inFlight <= AT_REST && this.loadedAt < sentAt);
+    // What has arrived since it left was under way when it did.
+    const underWay = this.log.inFlight + this.rate.delivered - this.log.deliveredBefore(largest);
+    this.rtt.onSample(now, now - sentAt, delay, underWay <= AT_REST && this.loadedAt < sentAt);
     return this.rtt.latest;
   }
 

@@ -1,7 +1,7 @@
 /** Round-trip time estimation of one path (RFC 9002 section 5, RFC 6298). Times in microseconds. */
 import { GRANULARITY, INITIAL_RTT, MILLISECOND } from "./limits.ts";
 
-/** Samples that say what the path takes before it has a load, and those at rest that say how it varies. */
+/** Samples that say what the path takes before it has a load, and as many at rest as say how it varies. */
 const FIRST = 8;
 const RESTED = 16;
 /** So few say nothing; fewer than so many, nothing of how a path varies. */
@@ -9,12 +9,16 @@ const FEW = 4;
 const ENOUGH = 6;
 /** Packets that leave within so much take the same time, for they keep their order. */
 const CLOSE = 15 * MILLISECOND;
-/** Samples at rest after the first are so far apart: neighbours wait in one queue. */
+/** Once it is known how a path varies, samples at rest are so far apart: neighbours wait in one queue. */
 const APART = 100 * MILLISECOND;
 /** What as many later ones say, against what was known before. */
 const LATER_WEIGHT = 0.5;
-/** How many standard deviations lie between the second least and the third largest of six, seven ... sixteen normal samples. */
-const RANGES = [0.84, 1.11, 1.33, 1.51, 1.66, 1.79, 1.9, 2.01, 2.1, 2.19, 2.27];
+/**
+ * How many standard deviations lie between the second least and the third largest of eight, nine ... sixteen normal samples.
+ * Fewer are taken for eight: better too little than too much.
+ */
+const RANGES = [1.33, 1.51, 1.66, 1.79, 1.9, 2.01, 2.1, 2.19, 2.27];
+const LEAST_RANGE = 8;
 
 /** So many samples, the least first. */
 class Some {
@@ -44,7 +48,7 @@ class Some {
   /** The standard deviation, from the third largest less the second least: two may have been late for other reasons. */
   get deviation(): number {
     const { count, sorted } = this;
-    return count < ENOUGH ? 0 : (sorted[count - 3]! - sorted[1]!) / RANGES[count - ENOUGH]!;
+    return count < ENOUGH ? 0 : (sorted[count - 3]! - sorted[1]!) / RANGES[Math.max(count - LEAST_RANGE, 0)]!;
   }
 }
 
@@ -59,15 +63,15 @@ export class Rtt {
   sampled = false;
   /** The first samples. Later ones may have waited in queues that the path's load made, and tell of that. */
   private readonly first = new Some(FIRST);
-  /** The first samples at rest, and as many later ones. */
+  /** The standard deviation of samples at rest; 0 while it is not known. */
+  deviation = 0;
+  /** The last samples at rest that do not count in it yet; all do, until it is known by as many. */
   private readonly rested = new Some(RESTED);
-  private readonly later = new Some(RESTED);
-  private laterAt = 0;
-  /** When the packet left that the last sample at rest is of. */
+  private settled = false;
+  /** When the packet left that the last of them is of. */
   private restedAt = Number.NEGATIVE_INFINITY;
-  private laterDeviation = 0;
 
-  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: hardly more was under way. */
+  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: hardly more was under way, either way. */
   onSample(now: number, sample: number, ackDelay: number, atRest = false): void {
     if (sample < 0) return;
     // Not in RFC 6298: of the first samples, half of the least so far makes what went before worthless. A first answer may have
@@ -79,9 +83,10 @@ export class Rtt {
       this.srtt = sample;
       this.rttvar = sample / 2;
       this.first.count = 0;
-      this.rested.count = 0;
-      this.later.count = 0;
       this.first.add(sample);
+      this.deviation = 0;
+      this.renew();
+      this.restedAt = Number.NEGATIVE_INFINITY;
       if (atRest) this.onRested(now, sample);
       return;
     }
@@ -92,7 +97,7 @@ export class Rtt {
     this.rttvar = 0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - adjusted);
     this.srtt = 0.875 * this.srtt + 0.125 * adjusted;
     if (!this.first.full) this.first.add(adjusted);
-    if (atRest && now - sample >= this.restedAt + CLOSE) this.onRested(now, adjusted);
+    if (atRest) this.onRested(now, Math.max(sample - ackDelay, this.min));
   }
 
   /** How much longer than the least round trip the usual one was, before the path had a load: the median, for some may have been late. */
@@ -100,28 +105,23 @@ export class Rtt {
     return this.first.spread;
   }
 
-  /**
-   * The standard deviation of samples at rest: of the first ones, or less, for those may have been late because a program was
-   * just starting. 0 while it is not known.
-   */
-  get deviation(): number {
-    return Math.min(this.rested.deviation, this.laterDeviation);
+  /** The path has come up, maybe another way: how it varies is soon known anew. */
+  renew(): void {
+    this.rested.count = 0;
+    this.settled = false;
   }
 
   private onRested(now: number, sample: number): void {
-    const { rested, later } = this;
-    this.restedAt = now - sample;
-    if (!rested.full) {
-      rested.add(sample);
-      this.laterDeviation = rested.deviation;
-      return;
-    }
-    if (now < this.laterAt) return;
-    this.laterAt = now + APART;
-    later.add(sample);
-    if (!later.full) return;
-    this.laterDeviation += LATER_WEIGHT * (later.deviation - this.laterDeviation);
-    later.count = 0;
+    const { rested } = this;
+    const sentAt = now - sample;
+    if (sentAt < this.restedAt + (this.settled ? APART : CLOSE)) return;
+    this.restedAt = sentAt;
+    rested.add(sample);
+    if (!this.settled && rested.count >= ENOUGH) this.deviation = rested.deviation;
+    if (!rested.full) return;
+    this.deviation += LATER_WEIGHT * (rested.deviation - this.deviation);
+    this.settled = true;
+    rested.count = 0;
   }
 
   /** Probe timeout (RFC 9002 section 6.2.1). */

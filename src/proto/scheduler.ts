@@ -17,7 +17,7 @@
  * Decides only; reads no clock. Bytes, bytes per second, microseconds.
  */
 import { affordsData } from "./budget.ts";
-import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
+import { INITIAL_WINDOW_PACKETS, MAX_JOINING, MAX_QUEUED, MILLISECOND, SECOND } from "./limits.ts";
 import type { Path } from "./path.ts";
 import type { Recovery } from "./recovery.ts";
 
@@ -25,7 +25,7 @@ import type { Recovery } from "./recovery.ts";
 const ALIKE = 4 * MILLISECOND;
 /** Samples vary by so much on any path: acknowledgements and timers are some milliseconds late. */
 const STEADY = 4 * MILLISECOND;
-/** A standard deviation. */
+/** With this standard deviation of its round trips, or more, a path's delay varies. */
 const VARIES = 3 * MILLISECOND;
 /** Where delays vary, nobody knows better than by this share of what both vary by. */
 const UNSURE = 1 / 8;
@@ -44,8 +44,15 @@ const NEEDLESS = 0.85;
 const USEFUL = 1.05;
 /** A path that carries less than this share of what the others do has little to give. */
 const LITTLE = 0.15;
-/** A path's latest packets are later than its usual ones by so many standard deviations of its round trips. */
+/**
+ * A path's latest packets are later than its usual ones by so many standard deviations of its round trips. Of that, no more
+ * than twice what the usual ones are later, nor is a longer queue asked for than the flows are allowed (proto/waits.ts).
+ */
 const LATEST = 3;
+const MOST_LATEST = 2;
+const MOST_QUEUE = 0.75 * MAX_JOINING;
+/** As much waits as can: no more is asked for. */
+const MOST_WAITING = (MAX_QUEUED / 2) * 1400;
 /** A path replaces another as the faster one only if it is by this share: round-trip times vary. */
 const CLEARLY_FASTER = 0.8;
 
@@ -200,7 +207,7 @@ export class Scheduler {
       if (waits && recovery.congestion.searching) return false;
       rate += recovery.rateKnown;
     }
-    return waiting * SECOND >= queueFor(next, first) * rate;
+    return waiting >= Math.min((queueFor(next, first) * rate) / SECOND, MOST_WAITING);
   }
 
   private judge(now: number): void {
@@ -289,13 +296,18 @@ function queueIn(path: Path): number {
 
 /**
  * The queue in front of `first`, in time, with which `path` is of use. With it, a flow's packets and acknowledgements take
- * longer by `later`, and where it varies by as much as its latest packets do; the flow's window must be large enough for
- * that, also after its next loss, or less would arrive than without. What the window is beyond the round trip is the queue.
+ * longer by `later`; the flow's window must be large enough for that, also after its next loss, or less would arrive than
+ * without. What the window is beyond the round trip is the queue. Where the path varies more than the first, it is to last for
+ * its latest packets as well.
  */
 function queueFor(path: Path, first: Path): number {
   const least = roundTrip(first);
-  const difference = later(path, first) + LATEST * path.recovery.rtt.deviation;
-  return later(path, first) < ALIKE ? BURST : (least + difference) / AFTER_LOSS - least;
+  const difference = later(path, first);
+  if (difference < ALIKE) return BURST;
+  const varies = path.recovery.rtt.deviation - first.recovery.rtt.deviation;
+  const latest = Math.min(Math.max(LATEST * varies, 0), MOST_LATEST * difference);
+  const usual = (least + difference) / AFTER_LOSS - least;
+  return Math.max(usual, Math.min(usual + latest / AFTER_LOSS, MOST_QUEUE));
 }
 
 /** Users may pay for what a path of a higher metric, or one with a data cap, carries. */

@@ -97,6 +97,11 @@ export class SentLog {
     return this.positions[packetNumber & (this.capacity - 1)]!;
   }
 
+  /** Bytes that the path had delivered when this packet left. */
+  deliveredBefore(packetNumber: number): number {
+    return this.delivered[packetNumber & (this.capacity - 1)]!;
+  }
+
   /** Remembers what the path had delivered when this packet left. */
   noteRate(packetNumber: number, rate: DeliveryRate): void {
     const at = packetNumber & (this.capacity - 1);

@@ -45,7 +45,7 @@ const YOUNG_BYTES = 64_000_000;
 const IDLE = SECOND;
 /** By so many standard deviations of a path at rest it varies under load: later packets wait for late ones. */
 const DEVIATIONS = 5.5;
-/** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is more than that. */
+/** Of that, every sender bears so much (RFC 9406 section 4.2); what is left is hidden, if it is as much as this. */
 const BORNE = 4 * MILLISECOND;
 const LEAST_SPREAD = 6 * MILLISECOND;
 /** Nothing is kept for longer. */

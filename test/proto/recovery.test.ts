@@ -169,28 +169,37 @@ describe("round-trip time", () => {
 });
 
 describe("how a path at rest varies", () => {
-  /** Ten round trips of 40 or 60 ms by turns, each with so many packets. */
-  function vary(packets: number, peerSends: number): number {
+  /** Ten round trips of 40 or 60 ms by turns, each with so many packets; so many bytes come meanwhile. */
+  function vary(packets: number, peerSends: number): Recovery {
     const { recovery } = start();
     for (let i = 0; i < 10; i++) {
       const now = i * 1e6;
       send(recovery, now, packets);
-      recovery.onData(now + 10_000, peerSends);
-      acknowledge(recovery, now + (i % 2 === 0 ? 40_000 : 60_000), {
-        largest: recovery.log.next - 1,
-        first: packets - 1,
-      });
+      for (let bytes = peerSends; bytes > 0; bytes -= 1400)
+        recovery.onData(now + 10_000, Math.min(bytes, 1400));
+      // Of many, all but the last are acknowledged before it.
+      if (packets > 2)
+        acknowledge(recovery, now + 39_000, { largest: recovery.log.next - 2, first: packets - 2 });
+      const last = { largest: recovery.log.next - 1, first: packets - 1 };
+      acknowledge(recovery, now + (i % 2 === 0 ? 40_000 : 60_000), last);
     }
-    return recovery.rtt.deviation;
+    return recovery;
   }
 
   test("is seen with no more under way than a ping and probes, in either direction", () => {
-    expect(vary(1, 84)).toBeGreaterThan(10_000);
+    expect(vary(1, 84).rtt.deviation).toBeGreaterThan(10_000);
+    expect(vary(2, 2800).rtt.deviation).toBeGreaterThan(10_000);
   });
 
-  test("is not measured under a load, be it ours or the peer's", () => {
-    expect(vary(8, 84)).toBe(0);
-    expect(vary(1, 1400)).toBe(0);
+  test("is not measured under a load, be it ours or the peer's, and again when that is over", () => {
+    for (const recovery of [vary(8, 84), vary(1, 7000)]) {
+      expect(recovery.rtt.deviation).toBe(0);
+      for (let i = 10; i < 20; i++) {
+        send(recovery, i * 1e6, 1);
+        acknowledge(recovery, i * 1e6 + (i % 2 === 0 ? 40_000 : 60_000), { largest: recovery.log.next - 1 });
+      }
+      expect(recovery.rtt.deviation).toBeGreaterThan(10_000);
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** Which paths carry: real paths, whose rate and round-trip time are as the test says. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { INITIAL_RTT, MILLISECOND, SECOND } from "../../src/proto/limits.ts";
+import { INITIAL_RTT, MAX_JOINING, MAX_QUEUED, MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { Path } from "../../src/proto/path.ts";
 import { Scheduler } from "../../src/proto/scheduler.ts";
 import { plainBlock } from "../../src/share/block.ts";
@@ -69,6 +69,11 @@ function makePath(id: number, plan: Plan): Path {
   for (let i = 1; swing > 0 && i <= 16; i++) rtt.onSample(i * SECOND, least + (i % 2) * 2 * swing, 0, true);
   rtt.srtt = plan.srtt ?? least;
   return path;
+}
+
+/** The standard deviation that such a swing, in milliseconds, is taken for: of 16 samples. */
+function swinging(swing: number): number {
+  return (2 * swing) / 2.27;
 }
 
 /** A scheduler, its paths by id, and a clock. */
@@ -318,14 +323,32 @@ describe("joining", () => {
     },
   );
 
-  test("one whose delay varies joins with a queue that lasts for its latest packets: three standard deviations more", () => {
-    const bench = new Bench([{}, { rtt: SLOW, swing: 5 * MILLISECOND }]);
-    const { deviation } = bench.paths[1]!.recovery.rtt;
-    expect(deviation).toBeGreaterThan(4 * MILLISECOND);
-    const wanted = (30 * MILLISECOND + 3 * deviation) / 0.85 - 20 * MILLISECOND;
-    expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted, 3);
-    expect(bench.turn(queue(wanted - 100))).toBe(false);
-    bench.joins(queue(wanted + 100));
+  // What the round trips of both swing by, and the queue: three standard deviations more than the first has, ...
+  test.each([
+    { first: 0, next: 5, least: 30, sure: 3 * swinging(5) },
+    { first: 3, next: 5, least: 30, sure: 3 * (swinging(5) - swinging(3)) },
+    { first: 5, next: 3, least: 30, sure: 0 },
+    // ... no more than twice as much as its packets are later, ...
+    { first: 0, next: 50, least: 30, sure: 20 },
+  ])(
+    "one that varies by $next ms, beside $first ms, joins with a queue that lasts for its latest packets",
+    ({ first, next, least, sure }) => {
+      const bench = new Bench([{ swing: first * MILLISECOND }, { rtt: SLOW, swing: next * MILLISECOND }]);
+      const wanted = ((least + sure) * MILLISECOND) / 0.85 - 20 * MILLISECOND;
+      expect(bench.scheduler.joiningQueue).toBeCloseTo(wanted, 3);
+      expect(bench.turn(queue(wanted - 100))).toBe(false);
+      bench.joins(queue(wanted + 100));
+    },
+  );
+
+  test("... nor more than a flow's queue may be", () => {
+    const bench = new Bench([{}, { rtt: 140 * MILLISECOND, swing: 60 * MILLISECOND }]);
+    expect(bench.scheduler.joiningQueue).toBe(0.75 * MAX_JOINING);
+  });
+
+  test("with as much waiting as can, a slower path joins, whatever the rate of the first", () => {
+    const bench = new Bench([{ rate: 1e9 }, { rtt: SLOW }]);
+    bench.joins((MAX_QUEUED / 2) * 1400);
   });
 
   test("a slower path does not join while one that carries still searches", () => {

@@ -71,18 +71,33 @@ test.each([
   expect(copiesOf(world)).toEqual([0, 0]);
 });
 
+test("how a path varies is learnt while it rests, not while the peer sends", () => {
+  const world = join(makeWorld([varying]));
+  const flow = new Datagrams(world, { upwards: false, perSecond: 1000, size: 1200, count: 2000 });
+  world.runFor(2 * SECOND);
+  const { rtt } = pathOf(world.locals[0]!, 0).recovery;
+  expect(rtt.deviation).toBe(0);
+  flow.stop();
+  new Ping(world, 5);
+  world.runFor(5 * SECOND);
+  expect(rtt.deviation).toBeGreaterThan(5 * MILLISECOND);
+});
+
 test.each([
   ["local", true],
   ["remote", false],
 ])("a path with a data cap takes no copies of what the %s sends", (_, upwards) => {
   const calendar = new Calendar("UTC", 1);
   const cap: CapSettings = { monthBytes: 1e9, dayBytes: null, overBytesPerSecond: 0, calendar };
-  const slower = line(20, 80, { jitterMicros: 20 * MILLISECOND });
-  const world = join(makeWorld([varying, { line: slower, cap }]));
-  world.runFor(2 * SECOND);
-  const flow = new Datagrams(world, { upwards, perSecond: 50, size: 1000, count: 500 });
-  world.runFor(12 * SECOND);
-  expectAll(world, [flow]);
-  const sent = [0, 1].map((id) => pathOf(upwards ? world.locals[0]! : world.remote, id).recovery.sentBytes);
-  expect(sent[1]!).toBeLessThan(50_000);
+  const slower: PathPlan = { line: line(20, 80, { jitterMicros: 20 * MILLISECOND }) };
+  const sentBySlower = (path: PathPlan) => {
+    const world = join(makeWorld([varying, path]));
+    world.runFor(2 * SECOND);
+    const flow = new Datagrams(world, { upwards, perSecond: 50, size: 1000, count: 500 });
+    world.runFor(12 * SECOND);
+    expectAll(world, [flow]);
+    return pathOf(upwards ? world.locals[0]! : world.remote, 1).recovery.sentBytes;
+  };
+  expect(sentBySlower(slower)).toBeGreaterThan(400_000);
+  expect(sentBySlower({ ...slower, cap })).toBeLessThan(50_000);
 });
