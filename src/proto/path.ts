@@ -174,7 +174,7 @@ export class Path {
     this.cap?.credit.onAnswer(now);
     if (challenge.leaveCandidate()) {
       this.endpoint.copyFrom(this.candidate);
-      this.recovery.mtu.renew(now);
+      this.recovery.onMoved(now);
     }
     const rtt = challenge.roundTrip(now);
     if (rtt > 0) this.recovery.rtt.onSample(now, rtt, 0);

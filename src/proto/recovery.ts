@@ -7,7 +7,14 @@ import type { Block } from "../share/block.ts";
 import { ACK_DELAY_UNIT, ACK_HEADER_BYTES, ACK_RANGE_BYTES, ackBytes, ackIsWhole } from "../wire/ack.ts";
 import { expandPacketNumber } from "../wire/datagram.ts";
 import type { Congestion } from "./congestion.ts";
-import { GRANULARITY, MAX_ACK_DELAY, PACKET_THRESHOLD, TIME_THRESHOLD } from "./limits.ts";
+import {
+  GRANULARITY,
+  MAX_ACK_DELAY,
+  MILLISECOND,
+  PACKET_THRESHOLD,
+  SECOND,
+  TIME_THRESHOLD,
+} from "./limits.ts";
 import { Pacer } from "./pacer.ts";
 import { PathMtu } from "./pathmtu.ts";
 import { DeliveryRate } from "./ratesample.ts";
@@ -23,8 +30,15 @@ export interface RecoverySink {
 /** A path that reorders by more than this many packets has its losses found by time alone. */
 const MAX_PACKET_THRESHOLD = 1024;
 const MAX_TIME_THRESHOLD = 2;
-/** A path is at rest with no more bytes than these under way, in either direction: a ping, probes. */
+/** A path is at rest with no more bytes under way than these: a ping, probes, also of its MTU; ... */
 const AT_REST = 4_500;
+/** ... once its rate is known, no more than it carries in so long, or a few small packets; ... */
+const RESTING_TIME = 4 * MILLISECOND;
+const SMALL = 500;
+/** ... and while the peer sends no more bytes of data in a round trip. */
+const HEARD_AT_REST = 1_500;
+/** A radio on which nothing leaves for so long, or a round trip, may sleep: what wakes it tells nothing of how its delay varies. */
+const AWAKE = 200 * MILLISECOND;
 
 export class Recovery {
   readonly log = new SentLog();
@@ -53,6 +67,9 @@ export class Recovery {
   private loadedAt = Number.NEGATIVE_INFINITY;
   private heardBytes = 0;
   private heardSince = Number.NEGATIVE_INFINITY;
+  /** When something ack-eliciting last left, and from when on what leaves finds the path awake. */
+  private activeAt = Number.NEGATIVE_INFINITY;
+  private awakeFrom = Number.NEGATIVE_INFINITY;
   private lossAt = Number.POSITIVE_INFINITY;
   private lastElicitingAt = 0;
   /** Nothing below this needs to be looked at when an acknowledgement comes. */
@@ -78,6 +95,8 @@ export class Recovery {
     if (ackEliciting) {
       this.log.noteRate(packetNumber, this.rate);
       this.lastElicitingAt = now;
+      if (now - this.activeAt > Math.max(AWAKE, this.rtt.srtt)) this.awakeFrom = now + this.rtt.srtt;
+      this.activeAt = now;
       this.congestion.onSent(now, bytes, this.log.inFlight);
     }
     return packetNumber;
@@ -104,7 +123,7 @@ export class Recovery {
       this.heardBytes = 0;
     }
     this.heardBytes += bytes;
-    if (this.heardBytes > AT_REST) this.loadedAt = now;
+    if (this.heardBytes > HEARD_AT_REST) this.loadedAt = now;
   }
 
   get pacingRate(): number {
@@ -195,9 +214,17 @@ export class Recovery {
     this.congestion.onTimeout(now);
   }
 
+  /** The path leads to another address, maybe another way. */
+  onMoved(now: number): void {
+    this.mtu.renew(now);
+    this.rtt.renew();
+  }
+
   /** The path is up: from here on a loss is congestion, or a datagram too big. */
   resume(now: number): void {
     this.quietBelow = this.log.next;
+    this.activeAt = now;
+    this.awakeFrom = now;
     this.rtt.renew();
     this.mtu.begin(now);
   }
@@ -207,10 +234,18 @@ export class Recovery {
     if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
     if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
     const sentAt = this.log.timeOf(largest);
-    // What has arrived since it left was under way when it did.
-    const underWay = this.log.inFlight + this.rate.delivered - this.log.deliveredBefore(largest);
-    this.rtt.onSample(now, now - sentAt, delay, underWay <= AT_REST && this.loadedAt < sentAt);
+    this.rtt.onSample(now, now - sentAt, delay, this.wasAtRest(sentAt, largest));
     return this.rtt.latest;
+  }
+
+  /** Nothing but the path itself says how long this packet took. */
+  private wasAtRest(sentAt: number, packetNumber: number): boolean {
+    if (sentAt < this.awakeFrom || sentAt <= this.loadedAt) return false;
+    let most = AT_REST;
+    if (!this.congestion.searching)
+      most = Math.min(most, Math.max((this.rateKnown * RESTING_TIME) / SECOND, SMALL));
+    // What has arrived since it left was under way when it did.
+    return this.log.inFlight + this.rate.delivered - this.log.deliveredBefore(packetNumber) <= most;
   }
 
   private ackRange(now: number, low: number, high: number, inFlight: number): void {

@@ -71,7 +71,7 @@ export class Rtt {
   /** When the packet left that the last of them is of. */
   private restedAt = Number.NEGATIVE_INFINITY;
 
-  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: hardly more was under way, either way. */
+  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: only the path itself made it last. */
   onSample(now: number, sample: number, ackDelay: number, atRest = false): void {
     if (sample < 0) return;
     // Not in RFC 6298: of the first samples, half of the least so far makes what went before worthless. A first answer may have
@@ -87,7 +87,7 @@ export class Rtt {
       this.deviation = 0;
       this.renew();
       this.restedAt = Number.NEGATIVE_INFINITY;
-      if (atRest) this.onRested(now, sample);
+      if (atRest) this.onRested(now - sample, sample);
       return;
     }
     if (sample < this.min) this.min = sample;
@@ -97,7 +97,7 @@ export class Rtt {
     this.rttvar = 0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - adjusted);
     this.srtt = 0.875 * this.srtt + 0.125 * adjusted;
     if (!this.first.full) this.first.add(adjusted);
-    if (atRest) this.onRested(now, Math.max(sample - ackDelay, this.min));
+    if (atRest) this.onRested(now - sample, Math.max(sample - ackDelay, this.min));
   }
 
   /** How much longer than the least round trip the usual one was, before the path had a load: the median, for some may have been late. */
@@ -105,15 +105,14 @@ export class Rtt {
     return this.first.spread;
   }
 
-  /** The path has come up, maybe another way: how it varies is soon known anew. */
+  /** The path has come up, or leads to another address: how it varies is soon known anew. */
   renew(): void {
     this.rested.count = 0;
     this.settled = false;
   }
 
-  private onRested(now: number, sample: number): void {
+  private onRested(sentAt: number, sample: number): void {
     const { rested } = this;
-    const sentAt = now - sample;
     if (sentAt < this.restedAt + (this.settled ? APART : CLOSE)) return;
     this.restedAt = sentAt;
     rested.add(sample);

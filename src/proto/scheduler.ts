@@ -51,8 +51,8 @@ const LITTLE = 0.15;
 const LATEST = 3;
 const MOST_LATEST = 2;
 const MOST_QUEUE = 0.75 * MAX_JOINING;
-/** As much waits as can: no more is asked for. */
-const MOST_WAITING = (MAX_QUEUED / 2) * 1400;
+/** No more is asked for: a few flows queue as much at any rate. */
+const MOST_WAITING = (MAX_QUEUED / 4) * 1400;
 /** A path replaces another as the faster one only if it is by this share: round-trip times vary. */
 const CLEARLY_FASTER = 0.8;
 

@@ -211,7 +211,7 @@ export class Engine {
       if (kept && outcome === "same") return;
       if (kept && outcome === "moved") {
         joined.wantProbe(now);
-        joined.recovery.mtu.renew(now);
+        joined.recovery.onMoved(now);
         return;
       }
       if (kept) {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Congestion } from "../../src/proto/congestion.ts";
 import { Cubic } from "../../src/proto/cubic.ts";
 import { Fixed } from "../../src/proto/fixed.ts";
-import { GRANULARITY, INITIAL_RTT, MAX_ACK_DELAY } from "../../src/proto/limits.ts";
+import { GRANULARITY, INITIAL_RTT, MAX_ACK_DELAY, SECOND } from "../../src/proto/limits.ts";
 import type { LossBased } from "../../src/proto/lossbased.ts";
 import { NewReno } from "../../src/proto/newreno.ts";
 import { MAX_PROBES } from "../../src/proto/pathmtu.ts";
@@ -21,7 +22,7 @@ interface Outcome {
   readonly lost: number[];
 }
 
-function start(congestion: LossBased = new NewReno(D)): Outcome {
+function start(congestion: Congestion = new NewReno(D)): Outcome {
   const delivered: number[] = [];
   const lost: number[] = [];
   const recovery = new Recovery(congestion, D, {
@@ -169,11 +170,13 @@ describe("round-trip time", () => {
 });
 
 describe("how a path at rest varies", () => {
-  /** Ten round trips of 40 or 60 ms by turns, each with so many packets; so many bytes come meanwhile. */
-  function vary(packets: number, peerSends: number): Recovery {
-    const { recovery } = start();
-    for (let i = 0; i < 10; i++) {
-      const now = i * 1e6;
+  /**
+   * From then on twenty round trips of 40 or 60 ms by turns, begun so often, each with so many packets; so many bytes come
+   * meanwhile.
+   */
+  function vary(recovery: Recovery, from: number, every: number, packets: number, peerSends: number): number {
+    for (let i = 0; i < 20; i++) {
+      const now = from + i * every;
       send(recovery, now, packets);
       for (let bytes = peerSends; bytes > 0; bytes -= 1400)
         recovery.onData(now + 10_000, Math.min(bytes, 1400));
@@ -183,23 +186,61 @@ describe("how a path at rest varies", () => {
       const last = { largest: recovery.log.next - 1, first: packets - 1 };
       acknowledge(recovery, now + (i % 2 === 0 ? 40_000 : 60_000), last);
     }
+    return recovery.rtt.deviation;
+  }
+
+  function begin(): Recovery {
+    const { recovery } = start();
+    recovery.resume(0);
     return recovery;
   }
 
   test("is seen with no more under way than a ping and probes, in either direction", () => {
-    expect(vary(1, 84).rtt.deviation).toBeGreaterThan(10_000);
-    expect(vary(2, 2800).rtt.deviation).toBeGreaterThan(10_000);
+    expect(vary(begin(), 0, 150_000, 1, 84)).toBeGreaterThan(8_000);
+    expect(vary(begin(), 0, 150_000, 2, 1400)).toBeGreaterThan(8_000);
   });
 
   test("is not measured under a load, be it ours or the peer's, and again when that is over", () => {
-    for (const recovery of [vary(8, 84), vary(1, 7000)]) {
-      expect(recovery.rtt.deviation).toBe(0);
-      for (let i = 10; i < 20; i++) {
-        send(recovery, i * 1e6, 1);
-        acknowledge(recovery, i * 1e6 + (i % 2 === 0 ? 40_000 : 60_000), { largest: recovery.log.next - 1 });
-      }
-      expect(recovery.rtt.deviation).toBeGreaterThan(10_000);
+    for (const [packets, peerSends] of [
+      [8, 84],
+      [1, 2800],
+    ] as const) {
+      const recovery = begin();
+      expect(vary(recovery, 0, 150_000, packets, peerSends)).toBe(0);
+      expect(vary(recovery, 3e6, 150_000, 1, 84)).toBeGreaterThan(8_000);
     }
+  });
+
+  test("nor by what wakes a radio that sleeps, but as soon as that is awake", () => {
+    const recovery = begin();
+    expect(vary(recovery, 1e6, SECOND, 1, 0)).toBe(0);
+    expect(vary(recovery, 21e6, 150_000, 1, 0)).toBeGreaterThan(8_000);
+  });
+
+  test("nor, once it is known what a path carries, with more under way than it carries in 4 ms", () => {
+    // 1 Mbit/s, and 10.
+    const [slow, fast] = [125_000, 1_250_000].map((rate) => {
+      const { recovery } = start(new Fixed(rate));
+      recovery.resume(0);
+      return vary(recovery, 0, 150_000, 1, 0);
+    });
+    expect(slow).toBe(0);
+    expect(fast).toBeGreaterThan(8_000);
+  });
+
+  test("is found out anew when the path comes up again", () => {
+    const recovery = begin();
+    for (let i = 0; i < 40; i++) {
+      send(recovery, i * 150_000, 1);
+      acknowledge(recovery, i * 150_000 + 40_000, { largest: recovery.log.next - 1 });
+    }
+    expect(recovery.rtt.deviation).toBe(0);
+    recovery.resume(6e6);
+    for (let i = 0; i < 8; i++) {
+      send(recovery, 6e6 + i * 150_000, 1);
+      acknowledge(recovery, 6e6 + i * 150_000 + 40_000 + i * 5000, { largest: recovery.log.next - 1 });
+    }
+    expect(recovery.rtt.deviation).toBeGreaterThan(8_000);
   });
 });
 

@@ -78,7 +78,7 @@ test("how a path varies is learnt while it rests, not while the peer sends", () 
   const { rtt } = pathOf(world.locals[0]!, 0).recovery;
   expect(rtt.deviation).toBe(0);
   flow.stop();
-  new Ping(world, 5);
+  new Ping(world, 10);
   world.runFor(5 * SECOND);
   expect(rtt.deviation).toBeGreaterThan(5 * MILLISECOND);
 });

@@ -32,7 +32,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   bw_4to1: { share: 0.98, toBest: 1.24 },
   bw_10to1: { share: 0.96, toBest: 1.08 },
   dual_lte: { share: 0.89, toBest: 1.61 },
-  fiber_lte: { share: 0.91, toBest: 1.02 },
+  fiber_lte: { share: 0.92, toBest: 1.02 },
   lte_starlink: { share: 0.42, toBest: 1.59 },
   lte_geo: { share: 0.65, toBest: 1 },
   congested: { share: 0.53, toBest: 1.63 },
