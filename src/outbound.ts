@@ -191,9 +191,11 @@ export class Outbound {
     }
     if (session.scheduler.copying) this.copy(session, now);
     else session.copies.forget();
+    const rescueAt =
+      order.length > 1 && !session.hasWork ? this.rescue(session, now) : Number.POSITIVE_INFINITY;
     session.onTimeout(now);
     this.crowded = session.queues.packets > 0 && this.readBytes < SINGLE_PACKET;
-    session.nextAt = this.nextAt(session, now);
+    session.nextAt = Math.min(this.nextAt(session, now), rescueAt);
   }
 
   /** Says goodbye on every path that is up. */
@@ -286,6 +288,30 @@ export class Outbound {
     }
   }
 
+  /** What is overdue on one path leaves by others that have nothing to do. When more of it may leave; Infinity: nothing is left. */
+  private rescue(session: Session, now: number): number {
+    const { order, scheduler, copies } = session;
+    let at = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < order.length; i++) {
+      const late = order[i]!;
+      const before = scheduler.overdueUntil(now, late);
+      if (before === Number.NEGATIVE_INFINITY) continue;
+      for (let j = 0; j < order.length && !session.hasWork; j++) {
+        const path = order[j]!;
+        if (path === late || !scheduler.mayRescue(path) || path.socket.full === true) continue;
+        let position = 0;
+        while (position >= 0 && path.maySend(now)) {
+          position = copies.takeOverdue(now, path, late, before);
+          path.recovery.onAppLimited();
+          if (position >= 0) this.train.add(session, path, now, position);
+        }
+        this.train.flush(path, path.destination, now);
+        if (position >= 0) at = Math.min(at, path.sendAt(now));
+      }
+    }
+    return at;
+  }
+
   /** Challenges, probes and acknowledgements that are due. */
   private control(session: Session, path: Path, now: number): void {
     if (path.status === "capped") {
@@ -357,7 +383,7 @@ export class Outbound {
       const path = session.order[i]!;
       if (waiting && path.starved) at = Math.min(at, onStarved(now, path));
       else path.starvedSince = now;
-      at = Math.min(at, path.nextAt);
+      at = Math.min(at, path.nextAt, session.scheduler.overdueAt(now, path));
       if (waiting && path.carries && !this.passed.includes(path)) at = Math.min(at, path.sendAt(now));
     }
     return at;

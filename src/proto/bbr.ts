@@ -274,10 +274,10 @@ export class Bbr implements Congestion {
   }
 
   private judgeStartup(): void {
-    const { round, burst } = this;
-    const pipe = UP_GAIN * this.product + burst + INITIAL_WINDOW_PACKETS * this.datagram;
+    const { round, burst, datagram } = this;
+    const pipe = UP_GAIN * this.product + burst + INITIAL_WINDOW_PACKETS * datagram;
     const least = this.minRtt + this.inTime(burst);
-    this.filled = round.overflows(this.datagram) || this.startup.onRound(round, this.rate, least, pipe);
+    this.filled = round.overflows(datagram) || this.startup.onRound(round, this.rate, least, pipe);
   }
 
   /** Too much was lost: the path's queue is full, or its rate has dropped. */
@@ -293,10 +293,12 @@ export class Bbr implements Congestion {
    * the path is drained.
    */
   private judgeSlowness(now: number): void {
-    // While draining, less is sent than the path takes.
-    if (this.state === "drain" || this.state === "down" || this.state === "probeRtt") return;
+    if (this.state === "probeRtt") return;
+    // While draining, less is sent than the path takes. It is slower if not even most of that arrives, and the queue stays.
+    const drains = this.state === "drain" || this.state === "down";
+    if (drains && !(this.round.isSlowerThan(SLOW_SHARE * DRAIN_GAIN * this.rate) && this.roundQueued)) return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    if (this.slowRounds > 0 && this.roundQueued) {
+    if (this.isSlow && this.roundQueued) {
       this.forgetRate(this.round.rate);
       // Or a processor was late, the path's or one of the portals': then the rate is what it was, and soon found again.
       this.enterProbeRtt(now, "refill");
@@ -313,7 +315,7 @@ export class Bbr implements Congestion {
 
   /** This round had enough to send, and delivered clearly less than the known rate. */
   private get isSlow(): boolean {
-    return !this.round.limited && this.round.rate > 0 && this.round.rate < SLOW_SHARE * this.rate;
+    return this.round.isSlowerThan(SLOW_SHARE * this.rate);
   }
 
   private forgetRate(rate: number): void {
@@ -392,8 +394,7 @@ export class Bbr implements Congestion {
 
   private inProbeRtt(now: number): void {
     if (this.probeRttEnd === 0) {
-      if (this.inFlight > this.window) return;
-      this.probeRttEnd = now + PROBE_RTT_TIME;
+      if (this.inFlight <= this.window) this.probeRttEnd = now + PROBE_RTT_TIME;
       return;
     }
     if (now < this.probeRttEnd || this.roundsInState < PROBE_RTT_ROUNDS) return;

@@ -1,18 +1,21 @@
 /**
- * Packets that leave a second time, by another path; the first of the two that arrives counts. It is of use twice:
+ * Packets that leave a second time, by another path; the first of the two that arrives counts. It is of use in three cases:
  *
  *   - Where delays vary, and the other path has nothing to do, neither a loss nor a late packet holds a flow up. It matters
  *     to one that begins: its sender takes what comes late for a queue, and stops growing (proto/steadier.ts).
  *   - A path that does not carry yet learns its rate by them, at nobody's expense: when it joins (proto/scheduler.ts), it
  *     need not try with packets that others wait for. (Padding in their place was tried: 61 instead of 78 Mbit/s
  *     over 50 at 20 ms and 50 at 40 ms.)
+ *   - A radio that fades has packets in it for seconds, and a flow waits for them while other paths have nothing to do.
+ *     (Recorded LTE and UMTS lines, one flow upwards: 0.92 of the sum of both, 0.79 without.)
  *
  * Copies cost what the other path carries. So they leave only by paths of the lowest metric and without a data cap, and are
- * no more than a share of what is sent; with some in hand for flows that begin. Scheduler.mayCopy says when.
+ * no more than a share of what is sent; with some in hand for flows that begin. Scheduler.mayCopy and overdueUntil say when.
  */
 import { NOTE_COPIED, NOTE_COPY_SHIFT, type Ring } from "../share/ring.ts";
 import { isForLarger } from "./innermtu.ts";
 import type { Path } from "./path.ts";
+import { OUTSTANDING } from "./sentlog.ts";
 
 /** So many of the packets that left last may be copied. */
 const RECENT = 256;
@@ -74,14 +77,38 @@ export class Copies {
       const bytes = ring.lengthOf(position);
       if (bytes > this.inHand) break;
       if (isForLarger(now, bytes, path, this.order)) continue;
-      this.inHand -= bytes;
       if (learning) this.learnt[path.id]! += bytes;
-      this.sent++;
       senders[at] = NOBODY;
-      ring.setNote(position, NOTE_COPIED | (path.id << NOTE_COPY_SHIFT));
-      return position;
+      return this.copy(position, bytes, path);
     }
     return -1;
+  }
+
+  /** The position of the oldest packet that left by `late` before then and has not arrived, for this path to send as well; -1: none. */
+  takeOverdue(now: number, path: Path, late: Path, before: number): number {
+    const { ring } = this;
+    const { log } = late.recovery;
+    for (
+      log.overdueFrom = Math.max(log.overdueFrom, log.oldest);
+      log.overdueFrom < log.next;
+      log.overdueFrom++
+    ) {
+      if (log.stateOf(log.overdueFrom) !== OUTSTANDING) continue;
+      if (log.timeOf(log.overdueFrom) > before) return -1;
+      const position = log.positionOf(log.overdueFrom);
+      if (position < 0 || !ring.holds(position) || ring.noteOf(position) !== 0) continue;
+      const bytes = ring.lengthOf(position);
+      if (bytes > this.inHand || isForLarger(now, bytes, path, this.order)) return -1;
+      return this.copy(position, bytes, path);
+    }
+    return -1;
+  }
+
+  private copy(position: number, bytes: number, path: Path): number {
+    this.inHand -= bytes;
+    this.sent++;
+    this.ring.setNote(position, NOTE_COPIED | (path.id << NOTE_COPY_SHIFT));
+    return position;
   }
 
   /** What left so far stays as it is. */

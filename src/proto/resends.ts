@@ -113,7 +113,7 @@ export class Resends {
     if ((note & NOTE_DONE) !== 0) return;
     // The copy of one that is under way as well, or waits to leave again.
     if ((note & NOTE_COPIED) !== 0 && note >>> NOTE_COPY_SHIFT === path.id) {
-      ring.setNote(position, note & ~NOTE_COPIED);
+      ring.setNote(position, note & (NOTE_RESENDS | NOTE_WAITS));
       return;
     }
     const resends = (note & NOTE_RESENDS) + 1;

@@ -34,6 +34,11 @@ export class Round {
     this.full = false;
   }
 
+  /** There was enough to send, and less than this was delivered, bytes per second. */
+  isSlowerThan(rate: number): boolean {
+    return !this.limited && this.rate > 0 && this.rate < rate;
+  }
+
   /** More was lost than chance explains. */
   overflows(datagram: number): boolean {
     const packets = Math.max((this.lost + this.acked) / datagram, 1);

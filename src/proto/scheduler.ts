@@ -27,6 +27,11 @@ const ALIKE = 4 * MILLISECOND;
 const STEADY = 4 * MILLISECOND;
 /** With this standard deviation of its round trips, or more, a path's delay varies. */
 const VARIES = 3 * MILLISECOND;
+/** It varies by no more than so many of them, whatever the load makes of it: a rate that varies makes bursts as well. */
+const MOST_VARIATION = 3;
+/** A packet is overdue when it has been under way for so many times what its path takes, and some more. */
+const OVERDUE = 2;
+const OVERDUE_SLACK = 20 * MILLISECOND;
 /** Where delays vary, nobody knows better than by this share of what both vary by. */
 const UNSURE = 1 / 8;
 /** A shorter queue is a burst, not a load: it stays on the paths that carry. */
@@ -176,6 +181,40 @@ export class Scheduler {
     return path.recovery.congestion.searching || queueIn(path) <= BURST;
   }
 
+  /**
+   * What left by `path` until this moment is overdue: it would have been there sooner by another path that carries. A path may
+   * become slower than anyone knows yet, with packets in it that others wait for. -Infinity: nothing is.
+   */
+  overdueUntil(now: number, path: Path): number {
+    const until = now - this.patience(path);
+    return path.recovery.oldestOutstandingAt <= until ? until : Number.NEGATIVE_INFINITY;
+  }
+
+  /** When the next packet under way by `path` will be overdue; Infinity: none, or those that are have been looked at. */
+  overdueAt(now: number, path: Path): number {
+    const { log } = path.recovery;
+    const next = Math.max(log.overdueFrom, log.oldest);
+    if (next >= log.next) return Number.POSITIVE_INFINITY;
+    const at = log.timeOf(next) + this.patience(path);
+    return at > now ? at : Number.POSITIVE_INFINITY;
+  }
+
+  /** True when this path has nothing to do, and may send as well what is overdue on another. */
+  mayRescue(path: Path): boolean {
+    return path.carries && takesCopies(path, this.usable[0]!) && queueIn(path) <= BURST;
+  }
+
+  /** How long packets may be under way by `path`. Infinity: there is no other way. */
+  private patience(path: Path): number {
+    const { pulling } = this;
+    let other = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < pulling.length; i++)
+      if (pulling[i] !== path) other = Math.min(other, roundTrip(pulling[i]!));
+    return path.status === "up"
+      ? Math.max(OVERDUE * roundTrip(path) + OVERDUE_SLACK, other)
+      : Number.POSITIVE_INFINITY;
+  }
+
   /** The delay of the first path varies. */
   get varies(): boolean {
     return this.usable[0]!.recovery.rtt.deviation >= VARIES;
@@ -198,14 +237,18 @@ export class Scheduler {
   /** True when so much waits that `next` is of use beside those that carry. */
   private helps(next: Path, waiting: number): boolean {
     const first = this.usable[0]!;
-    // Paths that still learn their rate, and have a queue only for that, are waited for. A flow in its slow start would take
-    // what comes later by the other path for a queue, and stop growing long before the first path is full (RFC 9406).
+    // Paths that still learn their rate, and have a queue only for that, are waited for, unless this one is known to carry more.
+    // A flow in its slow start would take what comes later by the other path for a queue, and stop growing long before the first
+    // path is full (RFC 9406).
     const waits = !isAlike(next, first);
+    const knows = next.metric === first.metric && !next.recovery.congestion.searching;
     let rate = 0;
     for (let i = 0; i < this.carrying; i++) {
       const { recovery } = this.usable[i]!;
-      if (waits && recovery.congestion.searching) return false;
-      rate += recovery.rateKnown;
+      const { rateKnown } = recovery;
+      if (waits && recovery.congestion.searching && !(knows && rateKnown < next.recovery.rateKnown))
+        return false;
+      rate += rateKnown;
     }
     return waiting >= Math.min((queueFor(next, first) * rate) / SECOND, MOST_WAITING);
   }
@@ -223,8 +266,10 @@ export class Scheduler {
     for (let i = 0; i < this.carrying - 1; i++) others += this.usable[i]!.recovery.rateKnown;
     const last = this.usable[this.carrying - 1]!;
     if (rate >= NEEDLESS * others) return;
-    const inTheWay = later(last, this.usable[0]!) >= ALIKE && this.most < USEFUL * others;
     const { congestion, rateKnown } = last.recovery;
+    // One that carries more than all others is not: then less was sent because the flows had less, or the others are.
+    const late = later(last, this.usable[0]!) >= ALIKE;
+    const inTheWay = late && this.most < USEFUL * others && rateKnown <= others;
     const little = !congestion.searching && rateKnown < LITTLE * others;
     if (inTheWay) last.parking.begin(now, little);
     else last.parking.forget();
@@ -270,7 +315,8 @@ function roundTrip({ recovery }: Path): number {
 }
 
 function variationOf({ rtt, congestion }: Recovery): number {
-  return congestion.variation ?? Math.max(0, rtt.firstSpread - STEADY);
+  const variation = congestion.variation ?? Math.max(0, rtt.firstSpread - STEADY);
+  return rtt.deviation > 0 ? Math.min(variation, MOST_VARIATION * rtt.deviation + STEADY) : variation;
 }
 
 /** How much later a packet arrives that takes `path` instead of `first`. */

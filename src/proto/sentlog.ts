@@ -31,6 +31,8 @@ export class SentLog {
   oldest = 0;
   /** Bytes outstanding. */
   inFlight = 0;
+  /** Packets below this have been looked at, or are no more to be, when some were overdue (proto/copies.ts). */
+  overdueFrom = 0;
   /** Packets outstanding. */
   outstanding = 0;
   private capacity = INITIAL;

@@ -182,6 +182,17 @@ describe("a line that changes", () => {
     },
   );
 
+  test("a line that becomes slower while a queue is drained is not flooded", () => {
+    const { bbr, bottleneck } = start(path(8, 40_000, { queueMicros: 10 * SECOND }));
+    while (bbr.state !== "drain") bottleneck.runFor(MILLISECOND);
+    bottleneck.change({ rateBitsPerSecond: 1e6 });
+    bottleneck.runFor(4 * SECOND);
+    expect(bbr.rate / megabits(1)).toBeLessThan(1.1);
+    const { rate, wait } = bottleneck.runFor(2 * SECOND);
+    expect(rate / megabits(1)).toBeGreaterThan(0.9);
+    expect(wait).toBeLessThan(120 * MILLISECOND);
+  });
+
   test("after silence a way that is longer is no reason to begin at the bottom", () => {
     const { bottleneck } = start(path(50, 20_000));
     bottleneck.runFor(3 * SECOND);

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { Copies } from "../../src/proto/copies.ts";
 import type { Path } from "../../src/proto/path.ts";
 import { Resends } from "../../src/proto/resends.ts";
+import { FREE, NO_POSITION, SentLog } from "../../src/proto/sentlog.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { DropCounters } from "../../src/share/counters.ts";
 import { NOTE_DONE, Ring } from "../../src/share/ring.ts";
@@ -109,6 +110,28 @@ test("a path that has not learnt its rate by 4 MB of copies gets no more for tha
   }
   expect(copied).toBeGreaterThanOrEqual(4_000_000);
   expect(copied).toBeLessThan(4_000_000 + 2 * BYTES);
+});
+
+test("what is overdue on one path is for another, once, the oldest first", () => {
+  const rig = new Rig();
+  const late = carrier(0);
+  const log = new SentLog();
+  Object.assign(late.recovery, { log });
+  const send = (at: number) => {
+    const position = rig.send(0);
+    log.add(at, BYTES, position, true);
+    return position;
+  };
+  const take = (before: number) => rig.copies.takeOverdue(0, rig.paths[1]!, late, before);
+  const [a, b, c, d] = [send(10), send(11), send(12), send(20)];
+  log.add(12, 30, NO_POSITION, true);
+  expect(take(9)).toBe(-1);
+  expect([take(10), take(10)]).toEqual([a, -1]);
+  log.settle(1, FREE);
+  rig.arrive(b);
+  expect([take(19), take(19)]).toEqual([c, -1]);
+  expect([take(20), take(20)]).toEqual([d, -1]);
+  expect(rig.copies.sent).toBe(3);
 });
 
 test("what was lost before is not copied", () => {

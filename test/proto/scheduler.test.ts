@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { INITIAL_RTT, MAX_JOINING, MAX_QUEUED, MILLISECOND, SECOND } from "../../src/proto/limits.ts";
 import { Path } from "../../src/proto/path.ts";
 import { Scheduler } from "../../src/proto/scheduler.ts";
+import { NO_POSITION } from "../../src/proto/sentlog.ts";
 import { plainBlock } from "../../src/share/block.ts";
 import { Endpoint } from "../../src/share/endpoint.ts";
 import type { DatagramSocket } from "../../src/share/io.ts";
@@ -123,9 +124,18 @@ class Bench {
     return this.paths[id]!.recovery.congestion as Steady;
   }
 
-  setRtt(id: number, rtt: number): void {
-    this.paths[id]!.recovery.rtt.min = rtt;
-    this.paths[id]!.recovery.rtt.srtt = rtt;
+  setRtt(id: number, micros: number): void {
+    const { rtt } = this.paths[id]!.recovery;
+    rtt.onSample(this.now, micros, 0);
+    rtt.min = micros;
+    rtt.srtt = micros;
+  }
+
+  /** So many bytes are under way, which have left now. */
+  fly(id: number, bytes: number): void {
+    const { log } = this.paths[id]!.recovery;
+    log.add(this.now, 0, NO_POSITION, true);
+    log.inFlight = bytes;
   }
 
   reason(id: number): string | null {
@@ -190,7 +200,7 @@ describe("alike paths", () => {
   test("pull by the queue in them: the shorter first, by more than a burst", () => {
     const bench = new Bench([{}, {}, { rtt: SLOW }]);
     const pulling = (...inFlight: number[]) => {
-      for (const [id, bytes] of inFlight.entries()) bench.paths[id]!.recovery.log.inFlight = bytes;
+      for (const [id, bytes] of inFlight.entries()) bench.fly(id, bytes);
       bench.turn(0);
       // What carries does not depend on the moment.
       expect(bench.order.map((path) => path.id)).toEqual([0, 1, 2]);
@@ -207,7 +217,7 @@ describe("alike paths", () => {
 
   test("a path whose rate is not known yet has no queue with an initial window in flight", () => {
     const bench = new Bench([{ rate: 1000 }, {}]);
-    bench.paths[0]!.recovery.log.inFlight = 10 * 1452;
+    bench.fly(0, 10 * 1452);
     bench.turn(0);
     expect(bench.scheduler.pulling.map((path) => path.id)).toEqual([0, 1]);
   });
@@ -215,7 +225,7 @@ describe("alike paths", () => {
   test("being alike is not handed on: a queue in the second makes the third no better", () => {
     const bench = new Bench([{}, { rtt: 26 * MILLISECOND }, { rtt: 31 * MILLISECOND }]);
     expect(bench.carrying).toEqual([0, 1]);
-    bench.paths[1]!.recovery.log.inFlight = 10 * RATE;
+    bench.fly(1, 10 * RATE);
     for (let i = 0; i < 3; i++) bench.turn(0);
     expect(bench.carrying).toEqual([0, 1]);
   });
@@ -359,6 +369,16 @@ describe("joining", () => {
     bench.joins(queue(SECOND), ALIKE_DIFFERENCE / 2);
   });
 
+  test("... unless it is known to carry more", () => {
+    const bench = (rate: number) => {
+      const made = new Bench([{}, { rtt: SLOW, rate: rate * RATE }]);
+      made.known(0).searching = true;
+      return made;
+    };
+    expect(bench(1).turn(queue(SECOND))).toBe(false);
+    bench(1.01).joins(queue(SECOND));
+  });
+
   test("a slower path does not join before a queue has stood for as long as packets on it arrive later", () => {
     const bench = new Bench([{}, { rtt: SLOW }]);
     for (let i = 0; i < 5; i++) {
@@ -387,6 +407,17 @@ describe("joining", () => {
     expect(bench(11.9 * MILLISECOND).carrying).toEqual([0, 1]);
     expect(bench(12 * MILLISECOND).carrying).toEqual([0]);
     expect(new Bench([{}, { spread: 12 * MILLISECOND }]).carrying).toEqual([0, 1]);
+  });
+
+  test("what the congestion control takes for variation is no more than three deviations at rest, and 4 ms", () => {
+    const sum = (swing: number) => 3 * swinging(swing) + 4;
+    const bench = (swing: number, variation: number) =>
+      new Bench([{}, { swing: swing * MILLISECOND, variation: variation * MILLISECOND }]);
+    // The later by half of it. With an eighth of it, or 4 ms, nobody knows better.
+    expect(bench(0, 50).carrying).toEqual([0]);
+    expect(bench(1, 50).carrying).toEqual([0, 1]);
+    const wanted = (20 + sum(5) / 2 + 3 * swinging(5)) / 0.85 - 20;
+    expect(bench(5, 50).scheduler.joiningQueue).toBeCloseTo(wanted * MILLISECOND, 3);
   });
 
   test("a path without a sample is not taken for the fastest", () => {
@@ -551,6 +582,17 @@ describe("parking", () => {
     },
   );
 
+  test("one that carries more than the others together leaves, and is not parked", () => {
+    for (const [rate, parked] of [
+      [1, true],
+      [1.01, false],
+    ] as const) {
+      const bench = new Bench([{}, { rtt: SLOW, rate: rate * RATE }]);
+      fail(bench);
+      expect(bench.reason(1) !== null).toBe(parked);
+    }
+  });
+
   test("a parked path carries when it is the only one", () => {
     const bench = makeBench();
     fail(bench);
@@ -587,6 +629,39 @@ describe("the order", () => {
     bench.setRtt(1, 0.5 * SLOW);
     bench.turn(0);
     expect(bench.carrying).toEqual([1]);
+  });
+
+  test("what a path has had for twice its round trip and 20 ms is overdue, if another carries", () => {
+    const bench = new Bench([{}, {}, { rtt: SLOW }]);
+    const [first, second, third] = bench.paths;
+    const { scheduler } = bench;
+    expect(scheduler.overdueAt(bench.now, first!)).toBe(Number.POSITIVE_INFINITY);
+    bench.fly(0, 1400);
+    const began = bench.now;
+    expect(scheduler.overdueAt(bench.now, first!)).toBe(began + 60 * MILLISECOND);
+    bench.now += 60 * MILLISECOND - 1;
+    expect(scheduler.overdueUntil(bench.now, first!)).toBe(Number.NEGATIVE_INFINITY);
+    bench.now += 1;
+    expect(scheduler.overdueUntil(bench.now, first!)).toBe(began);
+    expect(scheduler.overdueAt(bench.now, first!)).toBe(Number.POSITIVE_INFINITY);
+    // The third does not carry; of the others, one with a queue has something to do.
+    expect([first!, second!, third!].map((path) => scheduler.mayRescue(path))).toEqual([true, true, false]);
+    bench.fly(1, RATE);
+    expect(scheduler.mayRescue(second!)).toBe(false);
+  });
+
+  test("... and when the other would have been there sooner, which costs nothing", () => {
+    const bench = new Bench([{}, { rtt: 5 * RTT }]);
+    const first = bench.paths[0]!;
+    bench.fly(0, 1400);
+    const began = bench.now;
+    expect(bench.scheduler.overdueAt(began, first)).toBe(Number.POSITIVE_INFINITY);
+    bench.joins(queue(SECOND), 2 * RTT);
+    expect(bench.scheduler.overdueAt(began, first)).toBe(began + 5 * RTT);
+    const dear = new Bench([{}, { metric: 10, spill: true }]);
+    dear.turn(queue(SECOND));
+    expect(dear.carrying).toEqual([0, 1]);
+    expect(dear.paths.map((path) => dear.scheduler.mayRescue(path))).toEqual([true, false]);
   });
 
   test("a path that goes down is replaced at once, and carries again when it is back", () => {

@@ -72,6 +72,13 @@ const changing: readonly Plan[] = [
   },
 ];
 
+/** A radio that has to carry its packets through a hole, in a queue of a second. */
+const fading: readonly Change[] = [0.2, 5, 0.2, 20].map((mbit, i) => ({
+  at: 2 * i,
+  path: 0,
+  set: { rateBitsPerSecond: mbit * 1e6 },
+}));
+
 const asymmetric: readonly PathPlan[] = [
   { down: line(40, 20), up: line(2, 20) },
   { down: line(40, 20), up: line(2, 20) },
@@ -83,6 +90,7 @@ function lossyBack(loss: number): PathPlan[] {
 
 const odd: readonly Plan[] = [
   { name: "bufferbloat_1s", paths: alike(2, 20, 20, { queueMicros: SECOND }) },
+  { name: "fading", paths: alike(2, 20, 20, { queueMicros: SECOND }), seconds: 8, changes: fading },
   // A quarter of a second at the rate, as shapers of access lines have.
   { name: "token_bucket", paths: alike(2, 20, 20, { burstBytes: 625_000 }) },
   { name: "asymmetric_down", paths: asymmetric },

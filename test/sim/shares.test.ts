@@ -26,7 +26,7 @@ const plans: readonly Plan[] = [
   { name: "50 and 20 Mbit/s", lines: [line(50, 20), line(20, 20)], least: 0.9, snapshot: 0.98 },
   { name: "50 at 10 ms and 50 at 60 ms", lines: [line(50, 10), line(50, 60)], least: 0.9, snapshot: 0.97 },
   { name: "4 x 25 Mbit/s", lines: alike(4, 25, 20), least: 0.9, snapshot: 0.99 },
-  { name: "2 x 50 Mbit/s, 1 % lost", lines: alike(2, 50, 20, { loss: 0.01 }), least: 0.9, snapshot: 0.94 },
+  { name: "2 x 50 Mbit/s, 1 % lost", lines: alike(2, 50, 20, { loss: 0.01 }), least: 0.9, snapshot: 0.93 },
 ];
 
 /** What is lost at random decides too much of one run. */
@@ -63,18 +63,22 @@ test.each(plans)("one flow over $name gets its share", ({ lines, least, snapshot
 });
 
 test.each(plans)("a ping beside a flow over $name: 95 of 100 within base RTT and 20 ms", ({ lines }) => {
-  start(lines);
-  const stream = new Stream(world, { upwards: true, cubic: true });
-  // The start of a flow fills the paths for moments; what stands in them afterwards is what counts.
-  world.runFor(4 * SECOND);
-  const ping = new Ping(world, 50);
-  // Full paths, or the test would say nothing.
-  expect(goodput(world, stream, 6 * SECOND) / limit(lines)).toBeGreaterThan(0.7);
-  ping.stop();
-  world.runFor(SECOND);
-  expect(ping.times.length).toBe(ping.sent);
-  expect(ping.sent).toBeGreaterThan(290);
+  const times = SEEDS.flatMap((seed) => {
+    start(lines, seed);
+    const stream = new Stream(world, { upwards: true, cubic: true });
+    // The start of a flow fills the paths for moments; what stands in them afterwards is what counts.
+    world.runFor(4 * SECOND);
+    const ping = new Ping(world, 50);
+    // Full paths, or the test would say nothing.
+    expect(goodput(world, stream, 6 * SECOND) / limit(lines)).toBeGreaterThan(0.7);
+    ping.stop();
+    world.runFor(SECOND);
+    expect(ping.times.length).toBe(ping.sent);
+    expect(ping.sent).toBeGreaterThan(290);
+    world.close();
+    return ping.times;
+  });
   const base = 2 * Math.max(...lines.map(({ delayMicros = 0 }) => delayMicros));
-  const sorted = ping.times.sort((a, b) => a - b);
+  const sorted = times.toSorted((a, b) => a - b);
   expect(sorted[Math.floor(0.95 * sorted.length)]!).toBeLessThanOrEqual(base + 20 * MILLISECOND);
 });
