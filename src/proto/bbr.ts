@@ -274,10 +274,10 @@ export class Bbr implements Congestion {
   }
 
   private judgeStartup(): void {
-    const { round, burst, datagram } = this;
-    const pipe = UP_GAIN * this.product + burst + INITIAL_WINDOW_PACKETS * datagram;
+    const { round, burst } = this;
+    const pipe = UP_GAIN * this.product + burst + INITIAL_WINDOW_PACKETS * this.datagram;
     const least = this.minRtt + this.inTime(burst);
-    this.filled = round.overflows(datagram) || this.startup.onRound(round, this.rate, least, pipe);
+    this.filled = round.overflows(this.datagram) || this.startup.onRound(round, this.rate, least, pipe);
   }
 
   /** Too much was lost: the path's queue is full, or its rate has dropped. */
@@ -298,7 +298,7 @@ export class Bbr implements Congestion {
     const drains = this.state === "drain" || this.state === "down";
     if (drains && !(this.round.isSlowerThan(SLOW_SHARE * DRAIN_GAIN * this.rate) && this.roundQueued)) return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    if (this.isSlow && this.roundQueued) {
+    if (this.slowRounds > 0 && this.roundQueued) {
       this.forgetRate(this.round.rate);
       // Or a processor was late, the path's or one of the portals': then the rate is what it was, and soon found again.
       this.enterProbeRtt(now, "refill");

@@ -31,7 +31,7 @@ export class SentLog {
   oldest = 0;
   /** Bytes outstanding. */
   inFlight = 0;
-  /** Packets below this have been looked at, or are no more to be, when some were overdue (proto/copies.ts). */
+  /** Where the look for overdue packets goes on: those below have been copied, or are not to be (proto/copies.ts). */
   overdueFrom = 0;
   /** Packets outstanding. */
   outstanding = 0;

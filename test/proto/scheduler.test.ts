@@ -124,11 +124,9 @@ class Bench {
     return this.paths[id]!.recovery.congestion as Steady;
   }
 
-  setRtt(id: number, micros: number): void {
-    const { rtt } = this.paths[id]!.recovery;
-    rtt.onSample(this.now, micros, 0);
-    rtt.min = micros;
-    rtt.srtt = micros;
+  setRtt(id: number, rtt: number): void {
+    this.paths[id]!.recovery.rtt.min = rtt;
+    this.paths[id]!.recovery.rtt.srtt = rtt;
   }
 
   /** So many bytes are under way, which have left now. */
