@@ -31,8 +31,9 @@ export function recoverHost(config: Config, log: HostLog, starts = false): void 
     if (journal === null) return;
     // The latest of each thing counts, and what was made last goes first.
     const latest = [...new Map(journal.left.map((change) => [keyOf(change), change])).values()];
+    // Without its table, the kernel takes what comes for a flow of others for its own, and refuses it.
     const stays = (change: Change) =>
-      starts && translates(config) && change.kind === "sysctl" && change.file === LIBERAL;
+      starts && translates(config) && (change.kind === "nft" || keyOf(change) === `sysctl ${LIBERAL}`);
     const kept = latest.filter(stays);
     const wanted = latest.filter((change) => !stays(change)).reverse();
     const undone = wanted.length - undoAll(wanted, journal, log, kept);
@@ -147,7 +148,7 @@ export class Host {
     const { slot, changes, whileUp } = this.plan();
     if (changes.length === 0 && whileUp.length === 0 && this.made.size === 0) return;
     this.slot = slot;
-    if (this.journal === null) this.begin();
+    if (this.journal === null) this.journal = this.open();
     this.whileUp = whileUp;
     const wanted = new Set(changes.map(keyOf));
     for (const [key, change] of this.made) {
@@ -157,6 +158,14 @@ export class Host {
     for (const change of changes) {
       if (!this.started) this.add(change);
       else if (!isOfFirewall(change) || (atOnce && !this.renews)) this.tryAdd(change);
+    }
+    if (!this.started) this.removeLeft(this.journal);
+  }
+
+  /** Of what a killed portal left until now, the table that this start has not made anew. */
+  private removeLeft(journal: Journal): void {
+    for (const change of journal.left) {
+      if (change.kind === "nft" && !this.made.has(keyOf(change))) undo(change, this.path, this.log);
     }
   }
 
@@ -223,10 +232,10 @@ export class Host {
     this.journal = null;
   }
 
-  private begin(): void {
-    this.journal = Journal.open(this.path, true);
-    if (this.journal === null)
-      throw new HostFailure(`another portal owns ${this.path}: change control_socket`);
+  private open(): Journal {
+    const journal = Journal.open(this.path, true);
+    if (journal === null) throw new HostFailure(`another portal owns ${this.path}: change control_socket`);
+    return journal;
   }
 
   private add(change: Change): void {

@@ -4,7 +4,7 @@ import { EAFNOSUPPORT, EOPNOTSUPP, SysError } from "../sys/errno.ts";
 import { listRules, type RuleEntry } from "../sys/inventory.ts";
 import type { SysctlChange } from "./change.ts";
 import { findProgram, runProgram } from "./command.ts";
-import { heldByAnother } from "./journal.ts";
+import { heldByAnother, readJournal } from "./journal.ts";
 import { readSysctl, settingScopes } from "./sysctl.ts";
 import { askIptables } from "./tables.ts";
 
@@ -21,6 +21,8 @@ export interface Machine {
   taken(): { priorities: ReadonlySet<number>; tables: ReadonlySet<number> };
   /** Names of the firewall's tables or chains. */
   firewallNames(): ReadonlySet<string>;
+  /** The table of nftables that the portal that asks has left, when it was killed, for this start to replace. */
+  ownTable(): string | null;
   /** Interfaces whose default route the kernel learned from router advertisements. */
   advertised(): ReadonlySet<string>;
 }
@@ -52,6 +54,7 @@ export function machineWith(
       };
     },
     firewallNames: () => (firewall === "nft" ? nftTables() : iptablesNames(journal)),
+    ownTable: () => (firewall === "nft" ? tableLeft(journal) : null),
     advertised,
   };
 }
@@ -70,6 +73,10 @@ function orNone(list: () => RuleEntry[]): RuleEntry[] {
 function nftTables(): Set<string> {
   const { output } = runProgram("nft", ["list", "tables"]);
   return new Set(output.split("\n").map((line) => line.split(" ").at(-1)!));
+}
+
+function tableLeft(journal: string): string | null {
+  return readJournal(journal).findLast((change) => change.kind === "nft")?.table ?? null;
 }
 
 /** A chain `portal-in` is of the name `portal`. */

@@ -85,15 +85,21 @@ export function planOf(
 
 function freeSlot(machine: Machine, firewall: boolean): number {
   const { priorities, tables } = machine.taken();
-  const names = firewall && machine.firewall !== null ? machine.firewallNames() : new Set<string>();
-  for (let slot = 0; slot < SLOTS; slot++) {
+  const asks = firewall && machine.firewall !== null;
+  const names = asks ? machine.firewallNames() : new Set<string>();
+  const own = asks ? machine.ownTable() : null;
+  const slots = Array.from({ length: SLOTS }, (_, slot) => slot);
+  // What it left is replaced at once, not made beside it.
+  slots.sort((one, other) => Number(nameOf(other) === own) - Number(nameOf(one) === own));
+  for (const slot of slots) {
     const table = TABLE_PRIORITY + 2 * slot;
     const numbers = [PATH_PRIORITY + slot, HANDOVER_PRIORITY + slot, table, table + 1];
     const free =
       !tables.has(TABLE + slot) &&
       !tables.has(HANDOVER_TABLE + slot) &&
       !numbers.some((number) => priorities.has(number));
-    if (free && !names.has(nameOf(slot))) return slot;
+    const name = nameOf(slot);
+    if (free && (name === own || !names.has(name))) return slot;
   }
   throw new HostFailure(`all policy rules from ${PATH_PRIORITY} on are taken: "ip rule" lists them`);
 }

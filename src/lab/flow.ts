@@ -110,7 +110,7 @@ function meet<Data>(end: FlowEnd, makeData: () => Data, handlers: Handlers<Data>
       socket.data = makeData();
       handlers.open(socket);
     },
-    close: () => resolve(),
+    close: (_: unknown, error?: Error) => (error === undefined ? resolve() : reject(error)),
     error: (_: unknown, error: Error) => reject(error),
     connectError: (_: unknown, error: Error) => reject(new Error(`${host} port ${port}: ${error.message}`)),
   };

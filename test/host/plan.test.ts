@@ -13,6 +13,7 @@ interface Facts {
   firewall?: Machine["firewall"];
   priorities?: number[];
   names?: string[];
+  own?: string;
   changed?: SysctlChange;
 }
 
@@ -32,6 +33,7 @@ function machineOf(facts: Facts = {}): Machine {
     changedByAnother: (file) => (facts.changed?.file === file ? facts.changed : null),
     taken: () => ({ priorities: new Set(facts.priorities), tables: new Set() }),
     firewallNames: () => new Set(facts.names),
+    ownTable: () => facts.own ?? null,
     advertised: () => new Set(),
   };
 }
@@ -178,6 +180,16 @@ table inet portal {
 		iifname "portal0" tcp flags syn tcp option maxseg size set rt mtu
 	}
 }'`);
+  });
+
+  test("in the place of the table that it has left", () => {
+    const tableOf = (facts: Facts) =>
+      plan(text, facts, []).changes.flatMap((change) => (change.kind === "nft" ? change.table : []));
+    const names = ["portal", "portal_3"];
+    expect(tableOf({ names })).toEqual(["portal_2"]);
+    expect(tableOf({ names, own: "portal_3" })).toEqual(["portal_3"]);
+    // Its numbers are somebody else's by now.
+    expect(tableOf({ names, own: "portal_3", priorities: [31_002] })).toEqual(["portal_2"]);
   });
 
   test("as chains of iptables, by a name that nobody has", () => {

@@ -394,19 +394,30 @@ await new Promise(() => {});
 
 machine("what flows of others do not outlive without stays over the start that follows a kill", () => {
   const liberal = () => setting("netfilter/nf_conntrack_tcp_be_liberal");
+  const tables = () => shell("nft list tables");
   const path = "/run/portal/portal0.changes";
   expect(liberal()).toBe("0");
   expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
   recoverHost(everything, log, true);
-  expect([liberal(), shell("nft list tables")]).toEqual(["1", ""]);
+  expect([liberal(), tables()]).toEqual(["1", "table inet portal\n"]);
   const host = new Host(everything, PATHS, log);
-  expect(liberal()).toBe("1");
+  expect([liberal(), tables()]).toEqual(["1", "table inet portal\n"]);
   host.undo();
-  expect([liberal(), existsSync(path)]).toEqual(["0", false]);
+  expect([liberal(), tables(), existsSync(path)]).toEqual(["0", "", false]);
+  // Whichever name it has.
+  const beside = new Host(other, PATHS, log);
+  expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
+  beside.undo();
+  recoverHost(everything, log, true);
+  expect(tables()).toBe("table inet portal_2\n");
+  const again = new Host(everything, PATHS, log);
+  expect(tables()).toBe("table inet portal_2\n");
+  again.undo();
+  expect([liberal(), tables(), existsSync(path)]).toEqual(["0", "", false]);
   // A start that has no use for it puts it back.
   expect(Bun.spawnSync([process.execPath, "-e", MAKE_AND_DIE]).signalCode).toBe("SIGKILL");
   recoverHost(config(LOCAL, 'routes = "default"'), log, true);
-  expect([liberal(), existsSync(path)]).toEqual(["0", false]);
+  expect([liberal(), tables(), existsSync(path)]).toEqual(["0", "", false]);
 });
 
 machine("a kernel that has no nftables is served by iptables", () => {
