@@ -31,15 +31,21 @@ export function recoverHost(config: Config, log: HostLog, starts = false): void 
     if (journal === null) return;
     // The latest of each thing counts, and what was made last goes first.
     const latest = [...new Map(journal.left.map((change) => [keyOf(change), change])).values()];
-    // Without its table, the kernel takes what comes for a flow of others for its own, and refuses it.
-    const stays = (change: Change) =>
-      starts && translates(config) && (change.kind === "nft" || keyOf(change) === `sysctl ${LIBERAL}`);
+    const stays = (change: Change) => starts && staysOverStart(config, change);
     const kept = latest.filter(stays);
     const wanted = latest.filter((change) => !stays(change)).reverse();
     const undone = wanted.length - undoAll(wanted, journal, log, kept);
     const changes = undone === 1 ? "change" : "changes";
     if (undone > 0) log.info(`undone on this machine what a killed portal had left: ${undone} ${changes}`);
   });
+}
+
+/**
+ * Flows of others do not outlive without it: without its table, the kernel takes what comes for them for its own, and refuses it.
+ * What iptables makes cannot be replaced at once, and goes.
+ */
+export function staysOverStart(config: Config, change: Change): boolean {
+  return translates(config) && (change.kind === "nft" || keyOf(change) === `sysctl ${LIBERAL}`);
 }
 
 /** What could not be undone stays written down, for the next start, as does what is `kept`, and nothing else. How much could not. */
@@ -69,6 +75,8 @@ export class Host {
   /** In the order of making. */
   private readonly made = new Map<string, Change>();
   private whileUp: readonly RouteChange[] = [];
+  /** Of what a killed portal left, what is gone since the start. */
+  private readonly removed = new Set<Change>();
   /** The rules of the firewall that are wanted, and the change to them that is under way. */
   private firewall: readonly FirewallChange[] = [];
   private renewing = Promise.resolve();
@@ -162,10 +170,11 @@ export class Host {
     if (!this.started) this.removeLeft(this.journal);
   }
 
-  /** Of what a killed portal left until now, the table that this start has not made anew. */
+  /** Of what a killed portal left until now, the table that this start has not made anew. Somebody else may make one of its name. */
   private removeLeft(journal: Journal): void {
     for (const change of journal.left) {
-      if (change.kind === "nft" && !this.made.has(keyOf(change))) undo(change, this.path, this.log);
+      if (change.kind !== "nft" || this.made.has(keyOf(change))) continue;
+      if (undo(change, this.path, this.log)) this.removed.add(change);
     }
   }
 
@@ -223,7 +232,8 @@ export class Host {
       alone(this.path, () => {
         const made = [...this.made.values()].reverse();
         // What the start could not undo is tried again.
-        undoAll([...this.whileUp, ...made, ...journal.left.toReversed()], journal, this.log);
+        const left = journal.left.filter((change) => !this.removed.has(change)).reverse();
+        undoAll([...this.whileUp, ...made, ...left], journal, this.log);
       });
     } catch (error) {
       this.log.warn(`cannot undo the changes of this machine: ${(error as Error).message}`);

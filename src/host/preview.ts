@@ -2,6 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { type Change, commandsOf, keyOf } from "./change.ts";
 import { findProgram } from "./command.ts";
+import { staysOverStart } from "./host.ts";
 import { alone, isOwned, journalPath, readJournal } from "./journal.ts";
 import { machineWith, thisMachine } from "./machine.ts";
 import { type Plan, planOf } from "./plan.ts";
@@ -32,9 +33,10 @@ export function previewHost(config: Config, paths: readonly string[]): string[] 
     ...changes.flatMap(linesOf),
   ];
   if (whileUp.length > 0) lines.push("and only while some path is up:", ...whileUp.flatMap(linesOf));
-  if (left.length === 0) return lines;
+  const undone = left.filter((change) => !staysOverStart(config, change));
+  if (undone.length === 0) return lines;
   const heading = "First, what a portal left that was killed is undone:";
-  return [heading, ...left.map(({ words }) => `- ${words}`), ...lines];
+  return [heading, ...undone.map(({ words }) => `- ${words}`), ...lines];
 }
 
 /** As a start finds out: where the kernel refuses the table of nft, it is iptables that is used. */

@@ -7,9 +7,18 @@ import { FAILED, NOT_PERMITTED, StartFailure } from "./failure.ts";
 import type { Log } from "./log.ts";
 import type { Opened } from "./opened.ts";
 
-/** Undoes what a portal that was killed has left, but for what this one makes again at once. */
-export function recover(config: Config, log: Log): void {
+/** Undoes what a portal that was killed has left, but for what this one makes again at once; and that, if it never comes to it. */
+export function recover(config: Config, log: Log, opened: Opened): void {
   failing(() => recoverHost(config, log, true));
+  opened.push({ close: () => recoverRest(config, log) });
+}
+
+function recoverRest(config: Config, log: Log): void {
+  try {
+    recoverHost(config, log);
+  } catch (error) {
+    log.warn((error as Error).message);
+  }
 }
 
 /** Makes the changes; they are undone with what else is `opened`. A local's paths are told of as they come (`setPaths`). */

@@ -58,7 +58,7 @@ async function run(config: Config, log: AdjustableLog, load: LoadConfig, opened:
     });
   }
 
-  recover(config, log);
+  recover(config, log, opened);
   const crypto = createNoiseCrypto();
   const crew = await openCrew(threadsOf(config.threads), opened);
   const { privateKey } = config.keys;
