@@ -176,10 +176,12 @@ export class Outbound {
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     if (session.ids.nextAt <= now) this.tellEnds(session, now);
-    session.scheduler.begin();
+    session.scheduler.begin(now, unread);
     session.mtu.follow(now, order, session.scheduler.lowestMetric);
     setWaits(session);
     session.onWaited(now);
+    // What seems overdue while there is more to read may have arrived.
+    if (order.length > 1 && !unread) this.rescue(session, now, true);
     for (let more = true; more; ) {
       this.refill(session, now);
       more = false;
@@ -192,7 +194,7 @@ export class Outbound {
     if (session.scheduler.copying) this.copy(session, now);
     else session.copies.forget();
     const rescueAt =
-      order.length > 1 && !session.hasWork ? this.rescue(session, now) : Number.POSITIVE_INFINITY;
+      order.length > 1 && !session.hasWork ? this.rescue(session, now, false) : Number.POSITIVE_INFINITY;
     session.onTimeout(now);
     this.crowded = session.queues.packets > 0 && this.readBytes < SINGLE_PACKET;
     session.nextAt = Math.min(this.nextAt(session, now), rescueAt);
@@ -288,21 +290,25 @@ export class Outbound {
     }
   }
 
-  /** What is overdue on one path leaves by others that have nothing to do. When more of it may leave; Infinity: nothing is left. */
-  private rescue(session: Session, now: number): number {
+  /**
+   * What is overdue on one path leaves by others: all of it while they have nothing to do, or at any rate what is `small`. When
+   * more of it may leave; Infinity: nothing is left.
+   */
+  private rescue(session: Session, now: number, small: boolean): number {
     const { order, scheduler, copies } = session;
+    const { pulling } = scheduler;
     let at = Number.POSITIVE_INFINITY;
     for (let i = 0; i < order.length; i++) {
       const late = order[i]!;
       const before = scheduler.overdueUntil(now, late);
       if (before === Number.NEGATIVE_INFINITY) continue;
-      for (let j = 0; j < order.length && !session.hasWork; j++) {
-        const path = order[j]!;
-        if (path === late || !scheduler.mayRescue(path) || path.socket.full === true) continue;
+      for (let j = 0; j < pulling.length && (small || !session.hasWork); j++) {
+        const path = pulling[j]!;
+        if (!scheduler.mayRescue(path, late, small) || path.socket.full === true) continue;
         let position = 0;
         while (position >= 0 && path.maySend(now)) {
-          position = copies.takeOverdue(now, path, late, before);
-          path.recovery.onAppLimited();
+          position = copies.takeOverdue(now, path, late, before, small);
+          if (!session.hasWork) path.recovery.onAppLimited();
           if (position >= 0) this.train.add(session, path, now, position);
         }
         this.train.flush(path, path.destination, now);
@@ -384,7 +390,8 @@ export class Outbound {
       if (waiting && path.starved) at = Math.min(at, onStarved(now, path));
       else path.starvedSince = now;
       at = Math.min(at, path.nextAt, session.scheduler.overdueAt(now, path));
-      if (waiting && path.carries && !this.passed.includes(path)) at = Math.min(at, path.sendAt(now));
+      if (waiting && session.scheduler.pulling.includes(path) && !this.passed.includes(path))
+        at = Math.min(at, path.sendAt(now));
     }
     return at;
   }

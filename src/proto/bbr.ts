@@ -71,10 +71,10 @@ const QUEUE_RTT = 2;
 
 export class Bbr implements Congestion {
   readonly name = "bbr";
+  readonly drains = true;
   state: State = "startup";
   minRtt = Number.POSITIVE_INFINITY;
   private readonly datagram: number;
-  // The greatest rate of this probing cycle and of the one before.
   private rateNow = 0;
   private rateBefore = 0;
   private minRttAt = 0;
@@ -104,7 +104,7 @@ export class Bbr implements Congestion {
     this.datagram = datagram;
   }
 
-  /** The path's rate as known now; 0 before the first sample. */
+  /** The path's rate as known now: the greatest of this probing cycle and of the one before; 0 before the first sample. */
   get rate(): number {
     return Math.max(this.rateNow, this.rateBefore);
   }

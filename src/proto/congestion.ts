@@ -14,6 +14,8 @@ export interface Congestion {
   readonly searching: boolean;
   /** True while it sends little for a moment, to learn the path's least round trip. */
   readonly pausing: boolean;
+  /** Its own queue is gone now and then, however long it is busy. */
+  readonly drains: boolean;
   /** By how much the delay varies: a round trip takes the least and up to so much longer. Null while that is not known. */
   readonly variation: number | null;
   /** Bytes per second that the path is known to carry. */

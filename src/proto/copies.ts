@@ -7,7 +7,8 @@
  *     need not try with packets that others wait for. (Padding in their place was tried: 61 instead of 78 Mbit/s
  *     over 50 at 20 ms and 50 at 40 ms.)
  *   - A radio that fades has packets in it for seconds, and a flow waits for them while other paths have nothing to do.
- *     (Recorded LTE and UMTS lines, one flow upwards: 0.92 of the sum of both, 0.76 without.)
+ *     (Recorded LTE and UMTS lines, one flow upwards: 0.92 of the sum of both, 0.76 without.) Small ones leave again although
+ *     others wait: it costs next to nothing, and they are of calls, pings and acknowledgements.
  *
  * Copies cost what the other path carries. So they leave only by paths of the lowest metric and without a data cap, and are
  * no more than a share of what is sent; with some in hand for flows that begin. Scheduler.mayCopy and overdueUntil say when.
@@ -23,6 +24,8 @@ const NOBODY = -1;
 /** Bytes copied for each that is sent, and at once. */
 const SHARE = 1 / 16;
 const MOST_AT_ONCE = 2_000_000;
+/** Up to so many bytes, with its header, a packet is small. */
+const SMALL = 512;
 /** A path that has not learnt its rate by so many bytes has no load to learn it with. */
 const MOST_LEARNT = 4_000_000;
 
@@ -30,7 +33,7 @@ export class Copies {
   /** Packets that left a second time. */
   sent = 0;
   private readonly ring: Ring;
-  private readonly order: readonly Path[];
+  private readonly takers: readonly Path[];
   /** Ring positions, and the ids of the paths by which they left; NOBODY: not to be copied any more. */
   private readonly positions = new Uint32Array(RECENT);
   private readonly senders = new Int16Array(RECENT);
@@ -40,10 +43,10 @@ export class Copies {
   /** By path id: bytes of copies that were only to learn its rate. */
   private readonly learnt = new Float64Array(256);
 
-  /** `order`: the paths of the session. */
-  constructor(ring: Ring, order: readonly Path[]) {
+  /** `takers`: the paths that take packets now (Scheduler.pulling). */
+  constructor(ring: Ring, takers: readonly Path[]) {
     this.ring = ring;
-    this.order = order;
+    this.takers = takers;
   }
 
   /** So many bytes left for the first time, or again. */
@@ -76,7 +79,7 @@ export class Copies {
       }
       const bytes = ring.lengthOf(position);
       if (bytes > this.inHand) break;
-      if (isForLarger(now, bytes, path, this.order)) continue;
+      if (isForLarger(now, bytes, path, this.takers)) continue;
       if (learning) this.learnt[path.id]! += bytes;
       senders[at] = NOBODY;
       return this.copy(position, bytes, path);
@@ -84,24 +87,32 @@ export class Copies {
     return -1;
   }
 
-  /** The position of the oldest packet that left by `late` before then and has not arrived, for this path to send as well; -1: none. */
-  takeOverdue(now: number, path: Path, late: Path, before: number): number {
+  /**
+   * The position of the oldest packet that left by `late` before then and has not arrived, for this path to send as well; -1:
+   * none. `small`: of the small ones.
+   */
+  takeOverdue(now: number, path: Path, late: Path, before: number, small: boolean): number {
     const { ring } = this;
     const { log } = late.recovery;
-    for (
-      log.overdueFrom = Math.max(log.overdueFrom, log.oldest);
-      log.overdueFrom < log.next;
-      log.overdueFrom++
-    ) {
-      if (log.stateOf(log.overdueFrom) !== OUTSTANDING) continue;
-      if (log.timeOf(log.overdueFrom) > before) return -1;
-      const position = log.positionOf(log.overdueFrom);
+    let number = Math.max(small ? log.smallFrom : log.overdueFrom, log.oldest);
+    let found = -1;
+    for (; number < log.next && log.timeOf(number) <= before; number++) {
+      if (log.stateOf(number) !== OUTSTANDING) continue;
+      const position = log.positionOf(number);
       if (position < 0 || !ring.holds(position) || ring.noteOf(position) !== 0) continue;
       const bytes = ring.lengthOf(position);
-      if (bytes > this.inHand || isForLarger(now, bytes, path, this.order)) return -1;
-      return this.copy(position, bytes, path);
+      if (small && bytes > SMALL) continue;
+      // Half of what is in hand is for others.
+      if (
+        bytes <= this.inHand - (small ? MOST_AT_ONCE / 2 : 0) &&
+        !isForLarger(now, bytes, path, this.takers)
+      )
+        found = this.copy(position, bytes, path);
+      break;
     }
-    return -1;
+    if (small) log.smallFrom = number;
+    else log.overdueFrom = number;
+    return found;
   }
 
   private copy(position: number, bytes: number, path: Path): number {

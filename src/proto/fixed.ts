@@ -6,6 +6,7 @@ export class Fixed implements Congestion {
   readonly name = "fixed";
   readonly searching = false;
   readonly pausing = false;
+  readonly drains = true;
   readonly variation = 0;
   private readonly rate: number;
   private rtt = INITIAL_RTT;

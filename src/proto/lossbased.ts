@@ -27,6 +27,7 @@ export abstract class LossBased implements Congestion {
   private thresholdBefore = 0;
 
   readonly pausing = false;
+  readonly drains = false;
   readonly variation = 0;
 
   /** `datagram`: bytes of a full-sized datagram. */

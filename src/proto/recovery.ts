@@ -218,6 +218,7 @@ export class Recovery {
   onMoved(now: number): void {
     this.mtu.renew(now);
     this.rtt.renew();
+    this.rtt.forgetLeast();
   }
 
   /** The path is up: from here on a loss is congestion, or a datagram too big. */
@@ -234,7 +235,9 @@ export class Recovery {
     if (largest <= this.largestAcked || largest < this.log.oldest) return 0;
     if (this.log.stateOf(largest) !== OUTSTANDING) return 0;
     const sentAt = this.log.timeOf(largest);
-    this.rtt.onSample(now, now - sentAt, delay, this.wasAtRest(sentAt, largest));
+    const atRest = this.wasAtRest(sentAt, largest);
+    const tells = atRest || (this.congestion.drains && sentAt >= this.awakeFrom);
+    this.rtt.onSample(now, now - sentAt, delay, atRest, tells);
     return this.rtt.latest;
   }
 

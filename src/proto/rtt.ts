@@ -1,5 +1,5 @@
 /** Round-trip time estimation of one path (RFC 9002 section 5, RFC 6298). Times in microseconds. */
-import { GRANULARITY, INITIAL_RTT, MILLISECOND } from "./limits.ts";
+import { GRANULARITY, INITIAL_RTT, MILLISECOND, SECOND } from "./limits.ts";
 
 /** Samples that say what the path takes before it has a load, and as many at rest as say how it varies. */
 const FIRST = 8;
@@ -7,6 +7,9 @@ const RESTED = 16;
 /** So few say nothing; fewer than so many, nothing of how a path varies. */
 const FEW = 4;
 const ENOUGH = 6;
+/** The minimum is of two windows, each so long at least and of so many samples; BBR empties its queue more often. */
+const MIN_WINDOW = 15 * SECOND;
+const MIN_SAMPLES = 8;
 /** Packets that leave within so much take the same time, for they keep their order. */
 const CLOSE = 15 * MILLISECOND;
 /** Once it is known how a path varies, samples at rest are so far apart: neighbours wait in one queue. */
@@ -57,8 +60,15 @@ export class Rtt {
   latest = 0;
   srtt = INITIAL_RTT;
   rttvar = INITIAL_RTT / 2;
-  /** Smallest sample seen; 0 before the first. */
+  /** Smallest sample, 0 before the first; of late, as what a path takes may change for good (MIN_WINDOW). */
   min = 0;
+  /** The smallest of the present window and of the one before, and when the present one began. */
+  private least = 0;
+  private leastBefore = Number.POSITIVE_INFINITY;
+  private leastSince = 0;
+  /** Samples of the present window that tell what the path takes, and the smallest of them. */
+  private telling = 0;
+  private leastTelling = Number.POSITIVE_INFINITY;
   /** False until the first sample. */
   sampled = false;
   /** The first samples. Later ones may have waited in queues that the path's load made, and tell of that. */
@@ -71,14 +81,20 @@ export class Rtt {
   /** When the packet left that the last of them is of. */
   private restedAt = Number.NEGATIVE_INFINITY;
 
-  /** A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: only the path itself made it last. */
-  onSample(now: number, sample: number, ackDelay: number, atRest = false): void {
+  /**
+   * A sample from a packet sent `sample` ago, which the peer says it kept for `ackDelay`. `atRest`: only the path itself made it
+   * last. `tells`: there are some that are, among samples like this one.
+   */
+  onSample(now: number, sample: number, ackDelay: number, atRest = false, tells = atRest): void {
     if (sample < 0) return;
     // Not in RFC 6298: of the first samples, half of the least so far makes what went before worthless. A first answer may have
     // waited for a program that was just starting, and ten later ones would not outweigh it. Later it is a delay that varies.
     if (!this.sampled || (sample < this.min / 2 && this.first.count < FEW)) {
       this.sampled = true;
       this.min = sample;
+      this.forgetLeast();
+      this.least = sample;
+      this.leastSince = now;
       this.latest = sample;
       this.srtt = sample;
       this.rttvar = sample / 2;
@@ -90,7 +106,8 @@ export class Rtt {
       if (atRest) this.onRested(now - sample, sample);
       return;
     }
-    if (sample < this.min) this.min = sample;
+    // What the peer kept it for makes no path shorter than it was, nor longer.
+    this.onLeast(now, Math.min(sample, Math.max(sample - ackDelay, this.min)), tells);
     // RFC 9002 section 5.3: subtract the delay only if the result is not below min_rtt.
     const adjusted = sample - ackDelay >= this.min ? sample - ackDelay : sample;
     this.latest = adjusted;
@@ -109,6 +126,32 @@ export class Rtt {
   renew(): void {
     this.rested.count = 0;
     this.settled = false;
+  }
+
+  /** It leads to another address: the next sample is the smallest. */
+  forgetLeast(): void {
+    this.least = Number.POSITIVE_INFINITY;
+    this.leastBefore = Number.POSITIVE_INFINITY;
+    this.leastTelling = Number.POSITIVE_INFINITY;
+    this.telling = 0;
+  }
+
+  private onLeast(now: number, sample: number, tells: boolean): void {
+    this.least = Math.min(this.least, sample);
+    if (tells) {
+      this.telling++;
+      this.leastTelling = Math.min(this.leastTelling, sample);
+    }
+    if (this.telling >= MIN_SAMPLES && now >= this.leastSince + MIN_WINDOW) {
+      // Of before a long silence nothing counts any more.
+      const late = now >= this.leastSince + 2 * MIN_WINDOW;
+      this.leastBefore = late ? this.leastTelling : this.least;
+      this.least = sample;
+      this.leastSince = now;
+      this.leastTelling = Number.POSITIVE_INFINITY;
+      this.telling = 0;
+    }
+    this.min = Math.min(this.least, this.leastBefore);
   }
 
   private onRested(sentAt: number, sample: number): void {

@@ -33,6 +33,8 @@ export class SentLog {
   inFlight = 0;
   /** Where the look for overdue packets goes on: those below have been copied, or are not to be (proto/copies.ts). */
   overdueFrom = 0;
+  /** The same of small ones. */
+  smallFrom = 0;
   /** Packets outstanding. */
   outstanding = 0;
   private capacity = INITIAL;

@@ -122,7 +122,7 @@ test("what is overdue on one path is for another, once, the oldest first", () =>
     log.add(at, BYTES, position, true);
     return position;
   };
-  const take = (before: number) => rig.copies.takeOverdue(0, rig.paths[1]!, late, before);
+  const take = (before: number) => rig.copies.takeOverdue(0, rig.paths[1]!, late, before, false);
   const [a, b, c, d] = [send(10), send(11), send(12), send(20)];
   log.add(12, 30, NO_POSITION, true);
   expect(take(9)).toBe(-1);
@@ -132,6 +132,21 @@ test("what is overdue on one path is for another, once, the oldest first", () =>
   expect([take(19), take(19)]).toEqual([c, -1]);
   expect([take(20), take(20)]).toEqual([d, -1]);
   expect(rig.copies.sent).toBe(3);
+});
+
+test("of what is overdue, small packets alone, and the others later", () => {
+  const rig = new Rig();
+  const late = carrier(0);
+  const log = new SentLog();
+  Object.assign(late.recovery, { log });
+  const [a, b, c, d] = [BYTES, 100, 512, BYTES].map((bytes) => {
+    const position = rig.send(0, bytes);
+    log.add(10, bytes, position, true);
+    return position;
+  });
+  const take = (small: boolean) => rig.copies.takeOverdue(0, rig.paths[1]!, late, 10, small);
+  expect([take(true), take(true), take(true)]).toEqual([b!, c!, -1]);
+  expect([take(false), take(false), take(false)]).toEqual([a!, d!, -1]);
 });
 
 test("what was lost before is not copied", () => {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { normal, seededRandom } from "../../src/lab/random.ts";
 import { GRANULARITY, INITIAL_RTT } from "../../src/proto/limits.ts";
@@ -36,6 +36,56 @@ test("the second sample: RFC 6298 section 2.3, alpha 1/8 and beta 1/4", () => {
   expect(rtt.srtt).toBe(0.875 * 40_000 + 0.125 * 80_000);
   expect(rtt.latest).toBe(80_000);
   expect(rtt.min).toBe(40_000);
+});
+
+describe("the minimum", () => {
+  /** Ten samples a second at rest, for so long; what the minimum is then. */
+  const during = (rtt: Rtt, from: number, until: number, sample: number, delay = 0, tells = true) => {
+    for (let at = from; at < until; at += 0.1) rtt.onSample(at * 1e6, sample, delay, false, tells);
+    return rtt.min;
+  };
+
+  test("is that of the last 15 to 30 s: a path may become longer for good", () => {
+    const rtt = new Rtt();
+    expect(during(rtt, 0, 1, 20_000)).toBe(20_000);
+    expect(during(rtt, 1, 14, 120_000)).toBe(20_000);
+    expect(during(rtt, 14, 29, 110_000)).toBe(20_000);
+    expect(during(rtt, 29, 45, 130_000)).toBe(110_000);
+    expect(during(rtt, 45, 62, 130_000)).toBe(130_000);
+    expect(during(rtt, 62, 63, 20_000)).toBe(20_000);
+  });
+
+  test("is not raised by samples that tell of something else, nor by few", () => {
+    const rtt = new Rtt();
+    during(rtt, 0, 20, 20_000);
+    expect(during(rtt, 20, 100, 120_000, 0, false)).toBe(20_000);
+    for (const at of [110, 130, 150, 170]) rtt.onSample(at * 1e6, 120_000, 0, true);
+    expect(rtt.min).toBe(20_000);
+  });
+
+  test("is known again soon after a long silence", () => {
+    const rtt = new Rtt();
+    during(rtt, 0, 20, 20_000);
+    for (let at = 25; at < 100; at += 5) rtt.onSample(at * 1e6, 120_000, 0);
+    expect(during(rtt, 100, 100.65, 120_000)).toBe(20_000);
+    expect(during(rtt, 100.7, 100.8, 120_000)).toBe(120_000);
+  });
+
+  test("is not raised by what the peer kept its acknowledgements for", () => {
+    const rtt = new Rtt();
+    during(rtt, 0, 1, 20_000);
+    expect(during(rtt, 1, 60, 28_000, 8_000)).toBe(20_000);
+    expect(during(rtt, 60, 120, 28_000, 9_000)).toBe(20_000);
+    expect(during(rtt, 120, 180, 40_000, 9_000)).toBe(31_000);
+  });
+
+  test("is the next sample where the path leads elsewhere", () => {
+    const rtt = new Rtt();
+    during(rtt, 0, 20, 20_000);
+    rtt.forgetLeast();
+    expect(rtt.min).toBe(20_000);
+    expect(during(rtt, 20, 20.1, 120_000)).toBe(120_000);
+  });
 });
 
 test("what the path varied by before its load is kept: the median of eight samples, less the least", () => {

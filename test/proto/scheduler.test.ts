@@ -93,7 +93,7 @@ class Bench {
 
   /** One turn: `sent` bytes leave, then so many wait. */
   turn(waiting: number, sent = 0): boolean {
-    this.scheduler.begin();
+    this.scheduler.begin(this.now);
     this.scheduler.onSent(sent);
     return this.scheduler.decide(this.now, waiting);
   }
@@ -631,7 +631,7 @@ describe("the order", () => {
 
   test("what a path has had for twice its round trip and 20 ms is overdue, if another carries", () => {
     const bench = new Bench([{}, {}, { rtt: SLOW }]);
-    const [first, second, third] = bench.paths;
+    const first = bench.paths[0];
     const { scheduler } = bench;
     expect(scheduler.overdueAt(bench.now, first!)).toBe(Number.POSITIVE_INFINITY);
     bench.fly(0, 1400);
@@ -642,10 +642,52 @@ describe("the order", () => {
     bench.now += 1;
     expect(scheduler.overdueUntil(bench.now, first!)).toBe(began);
     expect(scheduler.overdueAt(bench.now, first!)).toBe(Number.POSITIVE_INFINITY);
-    // The third does not carry; of the others, one with a queue has something to do.
-    expect([first!, second!, third!].map((path) => scheduler.mayRescue(path))).toEqual([true, true, false]);
+    // One with a queue has something to do.
+    const rescuers = (small = false) =>
+      bench.paths.slice(0, 2).map((path) => scheduler.mayRescue(path, first!, small));
+    expect(rescuers()).toEqual([false, true]);
+    bench.fly(1, 0.03 * RATE);
+    expect(rescuers()).toEqual([false, false]);
+    // What is small leaves by it all the same, as long as it gets there sooner than the others came.
+    expect(rescuers(true)).toEqual([false, true]);
     bench.fly(1, RATE);
-    expect(scheduler.mayRescue(second!)).toBe(false);
+    expect(rescuers(true)).toEqual([false, false]);
+  });
+
+  test("a path with something overdue takes nothing more while there is another, but carries", () => {
+    const bench = new Bench([{}, {}]);
+    const { scheduler } = bench;
+    const takers = (unread = false) => {
+      scheduler.begin(bench.now, unread);
+      return scheduler.pulling.map((path) => path.id).sort();
+    };
+    bench.fly(0, 1400);
+    bench.now += 60 * MILLISECOND - 1;
+    expect(takers()).toEqual([0, 1]);
+    bench.now += 1;
+    expect(takers()).toEqual([1]);
+    expect(bench.carrying).toEqual([0, 1]);
+    // It may have arrived, and nobody has read of it yet.
+    expect(takers(true)).toEqual([0, 1]);
+    bench.fly(1, 1400);
+    bench.now += 60 * MILLISECOND;
+    expect(takers()).toHaveLength(1);
+  });
+
+  test("... unless the other is dearer", () => {
+    const bench = new Bench([{}, { metric: 10, spill: true }]);
+    bench.turn(queue(SECOND));
+    expect(bench.carrying).toEqual([0, 1]);
+    const takers = () => {
+      bench.scheduler.begin(bench.now);
+      return bench.scheduler.pulling.map((path) => path.id);
+    };
+    bench.fly(0, 1400);
+    bench.now += SECOND;
+    expect(takers()).toEqual([0, 1]);
+    bench.fly(1, 1400);
+    bench.now += SECOND;
+    expect(takers()).toEqual([0]);
   });
 
   test("... and when the other would have been there sooner, which costs nothing", () => {
@@ -659,7 +701,9 @@ describe("the order", () => {
     const dear = new Bench([{}, { metric: 10, spill: true }]);
     dear.turn(queue(SECOND));
     expect(dear.carrying).toEqual([0, 1]);
-    expect(dear.paths.map((path) => dear.scheduler.mayRescue(path))).toEqual([true, false]);
+    const [cheap, expensive] = dear.paths;
+    expect(dear.scheduler.mayRescue(expensive!, cheap!, true)).toBe(false);
+    expect(dear.scheduler.mayRescue(cheap!, expensive!, true)).toBe(true);
   });
 
   test("a path that goes down is replaced at once, and carries again when it is back", () => {
@@ -763,7 +807,7 @@ test("whatever happens: the best that may carry do, all that are alike, at least
         else bench.now += to as number;
         const before = bench.carrying.length;
         const parked = bench.paths.map(({ parking }) => parking.lasts(bench.now));
-        bench.scheduler.begin();
+        bench.scheduler.begin(bench.now);
         const began = bench.carrying;
         bench.scheduler.onSent(sent);
         const joined = bench.scheduler.decide(bench.now, waiting);

@@ -4,6 +4,7 @@ import type { RateSample } from "../../src/proto/ratesample.ts";
 
 export class Steady implements Congestion {
   readonly name = "steady";
+  readonly drains = true;
   readonly window = Number.POSITIVE_INFINITY;
   searching = false;
   pausing = false;

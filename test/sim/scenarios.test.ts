@@ -25,7 +25,7 @@ import {
   sessionOf,
   thin,
 } from "./scenario.ts";
-import { Datagrams, goodput, line, Stream } from "./traffic.ts";
+import { Datagrams, goodput, line, Ping, Stream } from "./traffic.ts";
 import { type LocalPlan, MILLISECOND, SECOND } from "./world.ts";
 
 /** Virtual time passes faster than ours, but not on every machine. */
@@ -39,6 +39,20 @@ describe("several paths", () => {
     const stream = new Stream(world, { upwards: false });
     world.runFor(2 * SECOND);
     expect(goodput(world, stream, 3 * SECOND)).toBeGreaterThan(50);
+  });
+
+  test("a path that has become longer for good goes after the other", () => {
+    const world = join(makeWorld([thin, thin]));
+    world.runFor(20 * SECOND);
+    world.setLine(world.wires[0]!, { delayMicros: 60 * MILLISECOND });
+    world.runFor(35 * SECOND);
+    const ping = new Ping(world, 20);
+    world.runFor(3 * SECOND);
+    // It takes some packets to see.
+    const first = ping.times.length;
+    expect(first).toBeGreaterThan(50);
+    world.runFor(60 * SECOND);
+    expect(Math.max(...ping.times.slice(first))).toBeLessThan(30 * MILLISECOND);
   });
 
   test.each(["up", "down"] as const)("a path that is dead in one direction (%s) is left", (direction) => {
