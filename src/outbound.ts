@@ -176,7 +176,7 @@ export class Outbound {
     if (session.isUp) session.lastUpAt = now;
     for (let i = 0; i < order.length; i++) this.control(session, order[i]!, now);
     if (session.ids.nextAt <= now) this.tellEnds(session, now);
-    session.scheduler.begin(now, unread);
+    session.scheduler.begin();
     session.mtu.follow(now, order, session.scheduler.lowestMetric);
     setWaits(session);
     session.onWaited(now);
@@ -390,8 +390,7 @@ export class Outbound {
       if (waiting && path.starved) at = Math.min(at, onStarved(now, path));
       else path.starvedSince = now;
       at = Math.min(at, path.nextAt, session.scheduler.overdueAt(now, path));
-      if (waiting && session.scheduler.pulling.includes(path) && !this.passed.includes(path))
-        at = Math.min(at, path.sendAt(now));
+      if (waiting && path.carries && !this.passed.includes(path)) at = Math.min(at, path.sendAt(now));
     }
     return at;
   }

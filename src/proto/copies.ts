@@ -33,7 +33,7 @@ export class Copies {
   /** Packets that left a second time. */
   sent = 0;
   private readonly ring: Ring;
-  private readonly takers: readonly Path[];
+  private readonly order: readonly Path[];
   /** Ring positions, and the ids of the paths by which they left; NOBODY: not to be copied any more. */
   private readonly positions = new Uint32Array(RECENT);
   private readonly senders = new Int16Array(RECENT);
@@ -43,10 +43,10 @@ export class Copies {
   /** By path id: bytes of copies that were only to learn its rate. */
   private readonly learnt = new Float64Array(256);
 
-  /** `takers`: the paths that take packets now (Scheduler.pulling). */
-  constructor(ring: Ring, takers: readonly Path[]) {
+  /** `order`: the paths of the session. */
+  constructor(ring: Ring, order: readonly Path[]) {
     this.ring = ring;
-    this.takers = takers;
+    this.order = order;
   }
 
   /** So many bytes left for the first time, or again. */
@@ -79,7 +79,7 @@ export class Copies {
       }
       const bytes = ring.lengthOf(position);
       if (bytes > this.inHand) break;
-      if (isForLarger(now, bytes, path, this.takers)) continue;
+      if (isForLarger(now, bytes, path, this.order)) continue;
       if (learning) this.learnt[path.id]! += bytes;
       senders[at] = NOBODY;
       return this.copy(position, bytes, path);
@@ -103,10 +103,7 @@ export class Copies {
       const bytes = ring.lengthOf(position);
       if (small && bytes > SMALL) continue;
       // Half of what is in hand is for others.
-      if (
-        bytes <= this.inHand - (small ? MOST_AT_ONCE / 2 : 0) &&
-        !isForLarger(now, bytes, path, this.takers)
-      )
+      if (bytes <= this.inHand - (small ? MOST_AT_ONCE / 2 : 0) && !isForLarger(now, bytes, path, this.order))
         found = this.copy(position, bytes, path);
       break;
     }

@@ -79,7 +79,7 @@ export class Resends {
   /** One of each path that has lost packets for another time lately. */
   private kept: Kept[] = [];
 
-  /** `paths`: those that take packets now (Scheduler.pulling). */
+  /** `paths`: of the session. */
   constructor(ring: Ring, paths: readonly Path[], drops: DropCounters) {
     this.ring = ring;
     this.paths = paths;

@@ -66,10 +66,7 @@ export class Scheduler {
   private readonly order: Path[];
   /** Those that may carry now, best first, and how many of them do. */
   private readonly usable: Path[] = [];
-  /**
-   * Those that carry and take more now, in the order in which they pull: best first, and of paths that are alike the one with the
-   * shortest queue.
-   */
+  /** Those that carry, in the order in which they pull: best first, and of paths that are alike the one with the shortest queue. */
   readonly pulling: Path[] = [];
   /** Some path may send what others sent as well (proto/copies.ts): see `mayCopy`. */
   copying = false;
@@ -106,8 +103,8 @@ export class Scheduler {
     return this.pulling[0];
   }
 
-  /** Before the paths pull: sorts them, and lets as many carry as did before. `unread`: acknowledgements may wait to be read. */
-  begin(now: number, unread = false): void {
+  /** Before the paths pull: sorts them, and lets as many carry as did before. */
+  begin(): void {
     const { order, usable, pulling } = this;
     this.sort();
     for (let i = 0; i < order.length; i++) {
@@ -125,31 +122,7 @@ export class Scheduler {
     this.carrying = Math.max(Math.min(this.carrying, usable.length), this.alike);
     pulling.length = 0;
     for (let i = 0; i < this.carrying && i < usable.length; i++) this.carry(usable[i]!);
-    if (pulling.length > 1 && !unread) this.holdBack(now);
     this.copying = this.wouldCopy;
-  }
-
-  /**
-   * A path with something overdue takes nothing more while there is another: a radio that fades is full of packets that are
-   * waited for, and what joined them would be waited for longer. The best of them stays, whatever it has.
-   */
-  private holdBack(now: number): void {
-    const { pulling } = this;
-    for (let i = pulling.length - 1; i >= 0; i--) {
-      const path = pulling[i]!;
-      if (this.overdueUntil(now, path) === Number.NEGATIVE_INFINITY || !this.hasOther(path)) continue;
-      path.recovery.onAppLimited();
-      pulling.splice(i, 1);
-    }
-  }
-
-  /** Another path takes more, of its metric or a lower one: nobody pays for that. */
-  private hasOther({ id, metric }: Path): boolean {
-    for (let i = 0; i < this.pulling.length; i++) {
-      const other = this.pulling[i]!;
-      if (other.id !== id && other.metric <= metric) return true;
-    }
-    return false;
   }
 
   /** Puts a path that carries among those that pull: before the ones it is like whose queue is clearly longer now. */
@@ -204,7 +177,6 @@ export class Scheduler {
    */
   mayCopy(path: Path, idle: boolean): boolean {
     if (learns(path, this.usable[0]!)) return true;
-    if (path.carries && !this.pulling.includes(path)) return false;
     if (!idle || !this.varies || !takesCopies(path, this.usable[0]!)) return false;
     return path.recovery.congestion.searching || queueIn(path) <= BURST;
   }
@@ -228,7 +200,7 @@ export class Scheduler {
   }
 
   /**
-   * True when this path, which takes more, may send as well what is overdue on `late`: it has nothing to do; or for `small`
+   * True when this path, which carries, may send as well what is overdue on `late`: it has nothing to do; or for `small`
    * packets, would have had them there by now.
    */
   mayRescue(path: Path, late: Path, small: boolean): boolean {

@@ -91,8 +91,8 @@ export class Session implements Company, Planned {
     this.lastUpAt = now;
     const control = environment.makeSharedBlock(Ring.bytesFor(RING_SLOTS, store.pageSlots));
     this.ring = new Ring(control, RING_SLOTS, store);
-    this.resends = new Resends(this.ring, this.scheduler.pulling, drops);
-    this.copies = new Copies(this.ring, this.scheduler.pulling);
+    this.resends = new Resends(this.ring, this.order, drops);
+    this.copies = new Copies(this.ring, this.order);
     this.queues = new FlowQueues(store, environment.copy, drops);
     this.steadier = new Steadier(sink, store, environment.copy);
     this.resequencer = new Resequencer(this.steadier, store, environment.copy);
@@ -270,8 +270,7 @@ export class Session implements Company, Planned {
     const lost = this.resends.take(now, path, false);
     if (lost >= 0) return lost;
     const next = this.ring.peek();
-    if (next >= 0 && !isForLarger(now, this.ring.lengthOf(next), path, this.scheduler.pulling))
-      return this.ring.claim();
+    if (next >= 0 && !isForLarger(now, this.ring.lengthOf(next), path, this.order)) return this.ring.claim();
     // Rather than stand idle, a path also takes what is better sent on another.
     return this.resends.take(now, path, true);
   }

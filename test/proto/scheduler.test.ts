@@ -93,7 +93,7 @@ class Bench {
 
   /** One turn: `sent` bytes leave, then so many wait. */
   turn(waiting: number, sent = 0): boolean {
-    this.scheduler.begin(this.now);
+    this.scheduler.begin();
     this.scheduler.onSent(sent);
     return this.scheduler.decide(this.now, waiting);
   }
@@ -654,42 +654,6 @@ describe("the order", () => {
     expect(rescuers(true)).toEqual([false, false]);
   });
 
-  test("a path with something overdue takes nothing more while there is another, but carries", () => {
-    const bench = new Bench([{}, {}]);
-    const { scheduler } = bench;
-    const takers = (unread = false) => {
-      scheduler.begin(bench.now, unread);
-      return scheduler.pulling.map((path) => path.id).sort();
-    };
-    bench.fly(0, 1400);
-    bench.now += 60 * MILLISECOND - 1;
-    expect(takers()).toEqual([0, 1]);
-    bench.now += 1;
-    expect(takers()).toEqual([1]);
-    expect(bench.carrying).toEqual([0, 1]);
-    // It may have arrived, and nobody has read of it yet.
-    expect(takers(true)).toEqual([0, 1]);
-    bench.fly(1, 1400);
-    bench.now += 60 * MILLISECOND;
-    expect(takers()).toHaveLength(1);
-  });
-
-  test("... unless the other is dearer", () => {
-    const bench = new Bench([{}, { metric: 10, spill: true }]);
-    bench.turn(queue(SECOND));
-    expect(bench.carrying).toEqual([0, 1]);
-    const takers = () => {
-      bench.scheduler.begin(bench.now);
-      return bench.scheduler.pulling.map((path) => path.id);
-    };
-    bench.fly(0, 1400);
-    bench.now += SECOND;
-    expect(takers()).toEqual([0, 1]);
-    bench.fly(1, 1400);
-    bench.now += SECOND;
-    expect(takers()).toEqual([0]);
-  });
-
   test("... and when the other would have been there sooner, which costs nothing", () => {
     const bench = new Bench([{}, { rtt: 5 * RTT }]);
     const first = bench.paths[0]!;
@@ -807,7 +771,7 @@ test("whatever happens: the best that may carry do, all that are alike, at least
         else bench.now += to as number;
         const before = bench.carrying.length;
         const parked = bench.paths.map(({ parking }) => parking.lasts(bench.now));
-        bench.scheduler.begin(bench.now);
+        bench.scheduler.begin();
         const began = bench.carrying;
         bench.scheduler.onSent(sent);
         const joined = bench.scheduler.decide(bench.now, waiting);
