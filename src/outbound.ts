@@ -24,7 +24,6 @@ import { NO_POSITION, SIZE_PROBE } from "./proto/sentlog.ts";
 import type { Session } from "./proto/session.ts";
 import { sizeDue } from "./proto/sizeprobes.ts";
 import { Train } from "./proto/train.ts";
-import { setWaits } from "./proto/waits.ts";
 import type { Block } from "./share/block.ts";
 import type { Endpoint } from "./share/endpoint.ts";
 import type { TunDevice } from "./share/io.ts";
@@ -178,7 +177,7 @@ export class Outbound {
     if (session.ids.nextAt <= now) this.tellEnds(session, now);
     session.scheduler.begin();
     session.mtu.follow(now, order, session.scheduler.lowestMetric);
-    setWaits(session);
+    session.waits.set(now, session);
     session.onWaited(now);
     // What seems overdue while there is more to read may have arrived.
     if (order.length > 1 && !unread) this.rescue(session, now, true);

@@ -168,14 +168,14 @@ export class Bbr implements Congestion {
     this.inFlightHigh = Number.POSITIVE_INFINITY;
     this.filled = false;
     this.slowRounds = 0;
+    this.round.leastInFlight = 0;
     this.bursts.forget();
     this.enter(now, "startup");
   }
 
   onRate(now: number, sample: RateSample): void {
     this.inFlight = sample.inFlight;
-    this.round.lost += sample.lost;
-    this.round.acked += sample.acked;
+    this.round.onAcked(sample);
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
     this.bursts.onAcked(now, sample.acked, this.rate);
@@ -265,12 +265,13 @@ export class Bbr implements Congestion {
 
   private endRound(now: number, sample: RateSample): void {
     this.roundsInState++;
+    if (this.roundQueued) this.round.countQueued(now, INITIAL_WINDOW_PACKETS * this.datagram);
     this.bursts.onRound(now, !this.round.limited, this.filled);
     if (this.state === "up") this.judgeGrowth();
     if (this.state === "startup") this.judgeStartup();
     else if (this.round.overflows(this.datagram)) this.onOverflow(now);
     this.judgeSlowness(now);
-    this.round.begin(sample.delivered);
+    this.round.begin(now, sample.delivered, sample.inFlight);
   }
 
   private judgeStartup(): void {
@@ -298,13 +299,10 @@ export class Bbr implements Congestion {
     const drains = this.state === "drain" || this.state === "down";
     if (drains && !(this.round.isSlowerThan(SLOW_SHARE * DRAIN_GAIN * this.rate) && this.roundQueued)) return;
     this.slowRounds = this.isSlow ? this.slowRounds + 1 : 0;
-    if (this.slowRounds > 0 && this.roundQueued) {
-      this.forgetRate(this.round.rate);
-      // Or a processor was late, the path's or one of the portals': then the rate is what it was, and soon found again.
-      this.enterProbeRtt(now, "refill");
-    } else if (this.slowRounds >= SLOW_ROUNDS) {
-      this.forgetRate(this.round.rate);
-    }
+    if (this.slowRounds === 0 || (this.slowRounds < SLOW_ROUNDS && !this.roundQueued)) return;
+    this.forgetRate(this.round.rate);
+    // Or a processor was late, the path's or one of the portals': then the rate is what it was, and soon found again.
+    if (this.roundQueued) this.enterProbeRtt(now, "refill");
   }
 
   /** All of this round took clearly longer than the way and the bursts on it explain. */

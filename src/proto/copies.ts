@@ -11,7 +11,8 @@
  *     others wait: it costs next to nothing, and they are of calls, pings and acknowledgements.
  *
  * Copies cost what the other path carries. So they leave only by paths of the lowest metric and without a data cap, and are
- * no more than a share of what is sent; with some in hand for flows that begin. Scheduler.mayCopy and overdueUntil say when.
+ * no more than a share of what is sent; with some in hand for flows that begin, and for small packets. Scheduler.mayCopy and
+ * overdueUntil say when.
  */
 import { NOTE_COPIED, NOTE_COPY_SHIFT, type Ring } from "../share/ring.ts";
 import { isForLarger } from "./innermtu.ts";
@@ -26,6 +27,8 @@ const SHARE = 1 / 16;
 const MOST_AT_ONCE = 2_000_000;
 /** Up to so many bytes, with its header, a packet is small. */
 const SMALL = 512;
+/** Bytes in hand beside those, for small ones that are overdue. */
+const FOR_SMALL = 250_000;
 /** A path that has not learnt its rate by so many bytes has no load to learn it with. */
 const MOST_LEARNT = 4_000_000;
 
@@ -39,7 +42,7 @@ export class Copies {
   private readonly senders = new Int16Array(RECENT);
   private first = 0;
   private count = 0;
-  private inHand = MOST_AT_ONCE;
+  private inHand = MOST_AT_ONCE + FOR_SMALL;
   /** By path id: bytes of copies that were only to learn its rate. */
   private readonly learnt = new Float64Array(256);
 
@@ -51,7 +54,7 @@ export class Copies {
 
   /** So many bytes left for the first time, or again. */
   earn(bytes: number): void {
-    this.inHand = Math.min(this.inHand + SHARE * bytes, MOST_AT_ONCE);
+    this.inHand = Math.min(this.inHand + SHARE * bytes, MOST_AT_ONCE + FOR_SMALL);
   }
 
   /** A packet left by this path that may be copied. */
@@ -78,7 +81,7 @@ export class Copies {
         continue;
       }
       const bytes = ring.lengthOf(position);
-      if (bytes > this.inHand) break;
+      if (bytes > this.inHand - FOR_SMALL) break;
       if (isForLarger(now, bytes, path, this.order)) continue;
       if (learning) this.learnt[path.id]! += bytes;
       senders[at] = NOBODY;
@@ -102,8 +105,7 @@ export class Copies {
       if (position < 0 || !ring.holds(position) || ring.noteOf(position) !== 0) continue;
       const bytes = ring.lengthOf(position);
       if (small && bytes > SMALL) continue;
-      // Half of what is in hand is for others.
-      if (bytes <= this.inHand - (small ? MOST_AT_ONCE / 2 : 0) && !isForLarger(now, bytes, path, this.order))
+      if (bytes <= this.inHand - (small ? 0 : FOR_SMALL) && !isForLarger(now, bytes, path, this.order))
         found = this.copy(position, bytes, path);
       break;
     }

@@ -80,7 +80,7 @@ export const RING_BACKLOG = 2 * MILLISECOND;
 /** At least this many packets. */
 export const RING_BACKLOG_PACKETS = 4;
 /** Longest standing queue that a bulk flow may have for itself. */
-export const MAX_TARGET = 130 * MILLISECOND;
+export const MAX_TARGET = 300 * MILLISECOND;
 /** Longest that it may have so that a slower path can be of use to it. */
 export const MAX_JOINING = 220 * MILLISECOND;
 /** Packets a session may queue in front of its ring. */

@@ -1,5 +1,8 @@
 /** What BBR has seen in one round trip: from the moment a packet leaves until it is acknowledged (proto/bbr.ts). */
 
+import { SECOND } from "./limits.ts";
+import type { RateSample } from "./ratesample.ts";
+
 /** Share of a round's bytes whose loss means a full queue. The draft says 2 %; cellular and Wi-Fi paths lose more at random. */
 const LOSS_THRESHOLD = 0.1;
 /**
@@ -17,14 +20,19 @@ export class Round {
   rate = 0;
   rtt = Number.POSITIVE_INFINITY;
   mostInFlight = 0;
-  /** There never was enough to send. */
+  /** After any acknowledgement, that of its beginning included. */
+  leastInFlight = 0;
+  /** There never was enough to send, nor a queue in the path all the time. */
   limited = true;
   /** In startup: the window was full at some moment, so more to send would not have left. */
   full = false;
+  private began = 0;
 
   /** The next one. */
-  begin(end: number): void {
+  begin(now: number, end: number, inFlight: number): void {
+    this.began = now;
     this.end = end;
+    this.leastInFlight = inFlight;
     this.lost = 0;
     this.acked = 0;
     this.rate = 0;
@@ -34,9 +42,25 @@ export class Round {
     this.full = false;
   }
 
-  /** There was enough to send, and less than this was delivered, bytes per second. */
+  onAcked({ lost, acked, inFlight }: RateSample): void {
+    this.lost += lost;
+    this.acked += acked;
+    this.leastInFlight = Math.min(this.leastInFlight, inFlight);
+  }
+
+  /** There was enough to send, or a queue, and less than this was delivered, bytes per second. */
   isSlowerThan(rate: number): boolean {
     return !this.limited && this.rate > 0 && this.rate < rate;
+  }
+
+  /**
+   * A queue stood in the path until now, from the beginning, if never less than `load` was in flight: the path was busy, though
+   * there may have been little to send, and what it delivered is what it carries.
+   */
+  countQueued(now: number, load: number): void {
+    if (!this.limited || this.leastInFlight < load || now <= this.began) return;
+    this.limited = false;
+    this.rate = Math.max(this.rate, (this.acked * SECOND) / (now - this.began));
   }
 
   /** More was lost than chance explains. */

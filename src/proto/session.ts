@@ -32,6 +32,7 @@ import { Resends } from "./resends.ts";
 import { type PacketSink, Resequencer } from "./resequencer.ts";
 import { Scheduler } from "./scheduler.ts";
 import { Steadier } from "./steadier.ts";
+import { Waits } from "./waits.ts";
 
 /** What a session stands on. */
 export interface Ground {
@@ -60,6 +61,7 @@ export class Session implements Company, Planned {
   readonly order: Path[] = [];
   readonly scheduler = new Scheduler(this.order);
   readonly ids = new PathIds();
+  readonly waits = new Waits();
   /** Keys to seal with, and those before, still accepted. */
   keys: Keys;
   previousKeys: Keys | null = null;

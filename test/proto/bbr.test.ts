@@ -250,6 +250,22 @@ describe("paths of their own kind", () => {
     expect(bbr.rate).toBeGreaterThan(megabits(4));
     expect(bottleneck.recovery.lostPackets).toBe(0);
   });
+
+  test("while a queue stands in the path, its rate is learnt from a sender with too little to send as well", () => {
+    const window = 1.5 * pipe(14, 40_000);
+    const { bbr, bottleneck } = start(path(14, 40_000, { queueMicros: 4 * SECOND }), { window });
+    bottleneck.runFor(3 * SECOND);
+    expect(bbr.rate / megabits(14)).toBeGreaterThan(0.95);
+    bottleneck.change({ rateBitsPerSecond: 3e6 });
+    bottleneck.runFor(2 * SECOND);
+    expect(bbr.rate / megabits(3)).toBeLessThan(1.2);
+    const { rate, wait } = bottleneck.runFor(3 * SECOND);
+    expect(rate / megabits(3)).toBeGreaterThan(0.9);
+    expect(wait).toBeLessThan(40_000);
+    bottleneck.change({ rateBitsPerSecond: 14e6 });
+    bottleneck.runFor(3 * SECOND);
+    expect(share(bottleneck, SECOND)).toBeGreaterThan(0.9);
+  });
 });
 
 test("knows nothing at first, and begins with ten datagrams (RFC 9002 section 7.2)", () => {
@@ -273,6 +289,24 @@ test("samples limited by the sender raise the rate and do not lower it", () => {
   expect(rounds(10, 1_000_000, false)).toBe(1_000_000);
   expect(rounds(200, 10_000, true)).toBe(1_000_000);
   expect(rounds(1, 1_500_000, true)).toBe(1_500_000);
+});
+
+test("now and then a packet on a radio that sleeps says nothing of its rate", () => {
+  const { bbr, bottleneck } = start(path(50, 40_000));
+  bottleneck.runFor(3 * SECOND);
+  const { rate } = bbr;
+  const sample = { lost: 0, inFlight: 0, rtt: 400_000, appLimited: true };
+  for (let i = 1; i <= 60; i++) {
+    const delivered = 1e9 + i * D;
+    bbr.onRate(bottleneck.now + 5 * i * SECOND, {
+      ...sample,
+      acked: D,
+      rate: D / 5,
+      delivered,
+      priorDelivered: delivered - D,
+    });
+  }
+  expect(bbr.rate).toBe(rate);
 });
 
 test("whatever happens, rate and window are finite and never nothing", () => {

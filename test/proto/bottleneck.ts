@@ -23,6 +23,8 @@ export interface BottleneckPlan {
   readonly seed?: number;
   /** Bytes per second the sender has to send; without it always more than the path takes. */
   readonly offered?: number;
+  /** Bytes the sender keeps in flight at most, as a flow's window does. */
+  readonly window?: number;
   /** Least distance of two acknowledgements, beside what reception.ts keeps. */
   readonly ackSpacing?: number;
   /** Longest time by which a turn of the sender comes late. */
@@ -183,13 +185,18 @@ export class Bottleneck {
     const { now, recovery, plan } = this;
     const offered = plan.offered ?? Number.POSITIVE_INFINITY;
     const due = (offered * now) / SECOND;
-    while (this.made + D <= due && recovery.canSend(now)) {
+    const full = (): boolean => recovery.log.inFlight + D > (plan.window ?? Number.POSITIVE_INFINITY);
+    while (this.made + D <= due && !full() && recovery.canSend(now)) {
       this.made += D;
       this.offer();
     }
     const starved = this.made + D > due;
-    if (starved) recovery.onAppLimited();
-    const moreAt = starved ? ((this.made + D + 1) * SECOND) / offered : now;
+    if (starved || full()) recovery.onAppLimited();
+    const moreAt = full()
+      ? Number.POSITIVE_INFINITY
+      : starved
+        ? ((this.made + D + 1) * SECOND) / offered
+        : now;
     const at = Math.max(recovery.sendAt(now), moreAt);
     this.sendersTurn = at + this.random() * (plan.lateness ?? 0);
   }

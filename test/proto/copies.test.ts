@@ -81,7 +81,7 @@ test("what arrived meanwhile, or the ring holds no more, is not copied", () => {
   expect(rig.take(1)).toBe(-1);
 });
 
-test("a bulk is copied no more than a sixteenth of it, and a beginning of 2 MB", () => {
+test("a bulk is copied no more than a sixteenth of it, and a beginning of 2 MB; small packets may have more", () => {
   const rig = new Rig();
   let copied = 0;
   const copy = (bytes: number, learning = false) => {
@@ -97,6 +97,19 @@ test("a bulk is copied no more than a sixteenth of it, and a beginning of 2 MB",
   copy(19_000_000);
   expect(copied).toBeGreaterThan(2_000_000 + 20_000_000 / 16 - 2 * BYTES);
   expect(copied).toBeLessThanOrEqual(2_000_000 + 20_000_000 / 16 + BYTES);
+  // Nothing is left but for small ones that are overdue.
+  const late = carrier(0);
+  const log = new SentLog();
+  Object.assign(late.recovery, { log });
+  const [large, small] = [BYTES, 100].map((bytes) => {
+    const position = rig.send(0, bytes);
+    log.add(0, bytes, position, true);
+    return position;
+  });
+  expect(rig.takeAll(1)).toEqual([]);
+  expect(rig.copies.takeOverdue(0, rig.paths[1]!, late, 0, false)).toBe(-1);
+  expect(rig.copies.takeOverdue(0, rig.paths[1]!, late, 0, true)).toBe(small!);
+  expect(large).not.toBe(small);
 });
 
 test("a path that has not learnt its rate by 4 MB of copies gets no more for that", () => {
