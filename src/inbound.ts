@@ -336,7 +336,7 @@ export class Inbound {
       return;
     }
     session.onUse(now);
-    session.steadier.now = now;
+    session.ackFilter.now = now;
     const sequence = block.view.getUint32(body);
     const distance = block.view.getUint16(body + 4);
     const hold = slowsByDisorder(block, packet, length) ? HOLD_STREAM : HOLD_OTHER;

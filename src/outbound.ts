@@ -113,11 +113,9 @@ export class Outbound {
       session.drops.count("tooBig", segmenter.packets);
       return;
     }
-    const { ring, queues, steadier, scheduler } = session;
-    const { first } = scheduler;
-    if (first !== undefined)
-      steadier.onStaged(now, this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES, first.recovery.rtt);
+    const { ring, queues } = session;
     const hash = flowHash(this.tun.buffer, VIRTIO_BYTES, bytes - VIRTIO_BYTES);
+    this.look(session, now, bytes - VIRTIO_BYTES, hash);
     const limit = session.backlogLimit;
     for (;;) {
       // Past the queues while nothing waits in them.
@@ -136,6 +134,18 @@ export class Outbound {
     }
     session.onUse(now);
     session.nextAt = 0;
+  }
+
+  /** Tells the filter of acknowledgements whether a flow's sender judges rightly by its round trips. */
+  private look({ queues, scheduler, ackFilter }: Session, now: number, bytes: number, hash: number): void {
+    const { first } = scheduler;
+    if (first === undefined) return;
+    ackFilter.misled = scheduler.misleads(now);
+    // No more than what another path needs to join, or what makes sure that it is a queue and leaves time to stop growing.
+    const most = Math.max(scheduler.joiningQueue, queues.codel.target * (scheduler.varies ? 1 / 2 : 1 / 4));
+    const queued = queues.waitOf(now, hash) > most;
+    const { srtt } = first.recovery.rtt;
+    ackFilter.onStaged(now, this.tun.buffer, VIRTIO_BYTES, bytes, scheduler.mayMislead, queued, srtt);
   }
 
   /** Moves packets from the queues to the ring, while there is room for them. */

@@ -130,7 +130,8 @@ export class Bbr implements Congestion {
     if (this.rate === 0) return INITIAL_WINDOW_PACKETS * this.datagram;
     if (this.state === "probeRtt") return Math.max(PROBE_RTT_GAIN * this.product, least);
     const gain = this.state === "up" ? UP_GAIN : 1;
-    const window = gain * (WINDOW_GAIN * this.product + this.burst) + 3 * this.datagram;
+    const later = this.filled ? 0 : (this.rate * this.bursts.later) / SECOND;
+    const window = gain * (WINDOW_GAIN * this.product + this.burst + later) + 3 * this.datagram;
     return Math.max(
       Math.min(window, this.inFlightHigh),
       this.filled ? least : INITIAL_WINDOW_PACKETS * this.datagram,
@@ -178,7 +179,7 @@ export class Bbr implements Congestion {
     this.round.onAcked(sample);
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
-    this.bursts.onAcked(now, sample.acked, this.rate);
+    this.bursts.onAcked(now, sample.acked, this.rate, sample.later);
     // Each round trip of startup doubles what is lost: not even one more.
     if (
       this.state === "startup" &&
@@ -254,9 +255,10 @@ export class Bbr implements Congestion {
     return this.beyondAcks(this.bursts.usual(this.rate));
   }
 
-  /** No burst counts that acknowledgements make on any path. */
+  /** No burst counts that acknowledgements make on any path, if its delay does not vary by more than they do. */
   private beyondAcks(bytes: number): number {
-    return bytes > (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram ? bytes : 0;
+    const byAcks = (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram;
+    return bytes > byAcks || this.bursts.later > ACK_BUDGET ? bytes : 0;
   }
 
   private inTime(bytes: number): number {

@@ -22,17 +22,28 @@ export class Bursts {
   /** Acknowledged since `since`, which is when the known rate was last ahead of it. */
   private acked = 0;
   private since = 0;
+  /**
+   * So much later than the least packets usually come. A small window makes no bursts that show it, and would stay small for
+   * ever.
+   */
+  later = 0;
 
   /** The greatest lately. */
   greatest(rate: number): number {
-    return Math.min(Math.max(this.now, this.before, this.earlier), longest(rate));
+    return this.bounded(Math.max(this.now, this.before, this.earlier), rate);
   }
 
   /** Such that two of three stretches had one as great: what comes only once is no property of the path, but of a processor that was late. */
   usual(rate: number): number {
     const { now, before, earlier } = this;
     const second = Math.max(Math.min(now, before), Math.min(before, earlier), Math.min(now, earlier));
-    return Math.min(second, longest(rate));
+    return this.bounded(second, rate);
+  }
+
+  /** No less than what delays vary by makes of this rate, and no more than any burst may be. */
+  private bounded(burst: number, rate: number): number {
+    const least = (rate * this.later) / SECOND;
+    return Math.min(Math.max(burst, least), (rate * LONGEST) / SECOND);
   }
 
   /** Three stretches have been complete since the path was full. */
@@ -40,8 +51,9 @@ export class Bursts {
     return this.stretches >= 3;
   }
 
-  /** Bytes by which acknowledgements are ahead of the known rate make a burst. */
-  onAcked(now: number, bytes: number, rate: number): void {
+  /** Bytes by which acknowledgements are ahead of the known rate make a burst. `later`: see there. */
+  onAcked(now: number, bytes: number, rate: number, later = 0): void {
+    this.later = later;
     let expected = (rate * (now - this.since)) / SECOND;
     if (this.acked <= expected) {
       this.since = now;
@@ -72,8 +84,4 @@ export class Bursts {
     this.stretches = 0;
     this.acked = 0;
   }
-}
-
-function longest(rate: number): number {
-  return (rate * LONGEST) / SECOND;
 }

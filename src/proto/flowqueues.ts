@@ -123,6 +123,12 @@ export class FlowQueues {
     }
   }
 
+  /** For how long the first packet of this flow's queue has waited. */
+  waitOf(now: number, hash: number): number {
+    const head = this.packets === 0 ? NONE : this.heads[hash & (QUEUES - 1)]!;
+    return head === NONE ? 0 : now - this.since[head]!;
+  }
+
   lengthOf(slot: number): number {
     return this.lengths[slot]!;
   }

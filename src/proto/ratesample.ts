@@ -20,6 +20,8 @@ export interface RateSample {
   appLimited: boolean;
   /** The round-trip time measured by this acknowledgement; 0 = none. */
   rtt: number;
+  /** So much longer than the least does a round trip usually take, for the path's delay varies. */
+  later: number;
 }
 
 export class DeliveryRate {
@@ -32,6 +34,7 @@ export class DeliveryRate {
     inFlight: 0,
     appLimited: false,
     rtt: 0,
+    later: 0,
   };
   /** Bytes delivered in total, and when the last of them were. */
   delivered = 0;
@@ -98,11 +101,12 @@ export class DeliveryRate {
   }
 
   /** The acknowledgement is complete. `minRtt`: an interval shorter than it proves nothing. */
-  end(inFlight: number, rtt: number, minRtt: number): RateSample {
+  end(inFlight: number, rtt: number, minRtt: number, later = 0): RateSample {
     const { sample } = this;
     sample.delivered = this.delivered;
     sample.inFlight = inFlight;
     sample.rtt = rtt;
+    sample.later = later;
     if (this.appLimitedUntil > 0 && this.delivered > this.appLimitedUntil) this.appLimitedUntil = 0;
     const interval = Math.max(this.sendElapsed, this.ackElapsed);
     if (sample.priorDelivered >= 0 && interval >= minRtt && interval > 0) {

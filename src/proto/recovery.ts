@@ -52,6 +52,7 @@ export class Recovery {
   sentBytes = 0;
   ackedPackets = 0;
   lostPackets = 0;
+  lostAt = Number.NEGATIVE_INFINITY;
   /** Packets that were declared lost and arrived after all. */
   spuriousPackets = 0;
   /** Probe timeouts in a row without any acknowledgement. */
@@ -171,7 +172,8 @@ export class Recovery {
       if (largest >= this.log.first) this.largestAckedSentAt = this.log.timeOf(largest);
     }
     this.detectLosses(now);
-    this.congestion.onRate(now, this.rate.end(this.log.inFlight, rtt, this.rtt.min));
+    const later = this.rtt.usualLater(this.congestion.searching);
+    this.congestion.onRate(now, this.rate.end(this.log.inFlight, rtt, this.rtt.min, later));
     this.rate.sample.lost = 0;
     return true;
   }
@@ -331,6 +333,7 @@ export class Recovery {
       this.congestion.onLost(now, bytes, sentAt);
     }
     this.lostPackets++;
+    this.lostAt = now;
     if (position >= 0) this.sink.onLost(position);
   }
 

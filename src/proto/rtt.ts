@@ -14,6 +14,10 @@ const MIN_SAMPLES = 8;
 const CLOSE = 15 * MILLISECOND;
 /** Once it is known how a path varies, samples at rest are so far apart: neighbours wait in one queue. */
 const APART = 100 * MILLISECOND;
+/** Of normal samples, the mean is so many standard deviations from the least of some fifty. */
+const USUAL = 2;
+/** First samples vary by so much on any path: programs are late. */
+const STEADY = 4 * MILLISECOND;
 /** What as many later ones say, against what was known before. */
 const LATER_WEIGHT = 0.5;
 /**
@@ -120,6 +124,15 @@ export class Rtt {
   /** How much longer than the least round trip the usual one was, before the path had a load: the median, for some may have been late. */
   get firstSpread(): number {
     return this.first.spread;
+  }
+
+  /**
+   * How much longer than the least a round trip usually takes, for delays vary. `early`: the path has had no load for long, so
+   * that the first samples may say it where nothing else does.
+   */
+  usualLater(early: boolean): number {
+    if (this.deviation > 0) return USUAL * this.deviation;
+    return early ? Math.max(0, this.firstSpread - STEADY) : 0;
   }
 
   /** The path has come up, or leads to another address: how it varies is soon known anew. */

@@ -27,6 +27,10 @@ const ALIKE = 4 * MILLISECOND;
 const STEADY = 4 * MILLISECOND;
 /** With this standard deviation of its round trips, or more, a path's delay varies. */
 const VARIES = 3 * MILLISECOND;
+/** Round trips that are longer by this (of satellites in high orbits) no flow is made to grow for: it would seldom pay. */
+const NEAR = 300 * MILLISECOND;
+/** What was lost before counts no more. */
+const LATELY = SECOND;
 /** It varies by no more than so many of them, whatever the load makes of it: a rate that varies makes bursts as well. */
 const MOST_VARIATION = 3;
 /** A packet is overdue when it has been under way for so many times what its path takes, and some more. */
@@ -218,6 +222,25 @@ export class Scheduler {
     return path.status === "up"
       ? Math.max(OVERDUE * roundTrip(path) + OVERDUE_SLACK, other)
       : Number.POSITIVE_INFINITY;
+  }
+
+  /** How long round trips take may tell senders nothing of queues: see `misleads`. */
+  get mayMislead(): boolean {
+    return this.usable.length > 1 || (this.usable.length > 0 && this.varies);
+  }
+
+  /**
+   * How long round trips take tells senders nothing of queues now: delays vary; there is a path whose round trip is another;
+   * or something was lost, for which what came after it waits.
+   */
+  misleads(now: number): boolean {
+    const { usable } = this;
+    if (this.varies) return true;
+    const other = usable[this.alike];
+    if (other !== undefined && roundTrip(other) < roundTrip(usable[0]!) + NEAR) return true;
+    for (let i = 0; i < this.carrying && i < usable.length; i++)
+      if (now < usable[i]!.recovery.lostAt + LATELY) return true;
+    return false;
   }
 
   /** The delay of the first path varies. */

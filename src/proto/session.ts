@@ -7,6 +7,7 @@ import { Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
 import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
+import { AckFilter } from "./ackfilter.ts";
 import type { Agenda, Planned } from "./agenda.ts";
 import type { Company, PathSettings } from "./company.ts";
 import { Copies } from "./copies.ts";
@@ -31,7 +32,6 @@ import type { Peer } from "./peer.ts";
 import { Resends } from "./resends.ts";
 import { type PacketSink, Resequencer } from "./resequencer.ts";
 import { Scheduler } from "./scheduler.ts";
-import { Steadier } from "./steadier.ts";
 import { Waits } from "./waits.ts";
 
 /** What a session stands on. */
@@ -52,7 +52,7 @@ export class Session implements Company, Planned {
   /** What waits to enter the ring. */
   readonly queues: FlowQueues;
   readonly resequencer: Resequencer;
-  readonly steadier: Steadier;
+  readonly ackFilter: AckFilter;
   readonly drops: DropCounters;
   readonly startedAt: number;
   /** Paths by id. */
@@ -96,8 +96,8 @@ export class Session implements Company, Planned {
     this.resends = new Resends(this.ring, this.order, drops);
     this.copies = new Copies(this.ring, this.order);
     this.queues = new FlowQueues(store, environment.copy, drops);
-    this.steadier = new Steadier(sink, store, environment.copy);
-    this.resequencer = new Resequencer(this.steadier, store, environment.copy);
+    this.ackFilter = new AckFilter(sink, store, environment.copy, drops);
+    this.resequencer = new Resequencer(this.ackFilter, store, environment.copy);
     keys.session = this;
   }
 
@@ -122,7 +122,7 @@ export class Session implements Company, Planned {
     if (now < this.trimAt) return;
     let bare = this.queues.trim();
     bare = this.resequencer.trim() && bare;
-    bare = this.steadier.trim(now) && bare;
+    bare = this.ackFilter.trim(now) && bare;
     for (let i = 0; i < this.order.length; i++) bare = this.order[i]!.recovery.log.trim() && bare;
     this.resends.trim();
     // What has arrived or expired is of no use to anybody.
@@ -140,7 +140,7 @@ export class Session implements Company, Planned {
     this.ring.clear();
     this.queues.clear();
     this.resequencer.clear();
-    this.steadier.clear();
+    this.ackFilter.clear();
   }
 
   // --- Paths ---
@@ -235,14 +235,14 @@ export class Session implements Company, Planned {
 
   /** What has waited for long enough to be delivered goes on. When that is so again; Infinity when nothing waits. */
   onWaited(now: number): number {
-    this.steadier.onTimeout(now);
+    this.ackFilter.onTimeout(now);
     this.resequencer.onTimeout(now);
     return this.waitsUntil;
   }
 
   /** When the next packet has waited for long enough. */
   get waitsUntil(): number {
-    return Math.min(this.resequencer.nextAt, this.steadier.nextAt);
+    return Math.min(this.resequencer.nextAt, this.ackFilter.nextAt);
   }
 
   // --- Which packet next ---

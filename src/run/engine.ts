@@ -258,7 +258,7 @@ export class Engine {
     // Whatever was delivered in this turn was delivered by these: all have something to do then.
     for (let i = 0; i < due.length; i++) {
       due[i]!.resequencer.reclaim();
-      due[i]!.steadier.reclaim();
+      due[i]!.ackFilter.reclaim();
       if (!due[i]!.closed) agenda.add(due[i]!);
     }
     due.length = 0;

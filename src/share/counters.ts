@@ -15,6 +15,7 @@ export const DROPS = [
   "badSource", // inner source address not the peer's
   "badInner", // inner packet is no IP packet, or its length is wrong
   "duplicate", // data sequence already delivered
+  "superseded", // an acknowledgement whose successor says all it says
   "tunRefused", // the kernel did not take the packet
   // On the way out.
   "noSession", // no session, or none for this destination

@@ -18,6 +18,7 @@ const DROP_WORDS: Readonly<Record<Drop, string>> = {
   badSource: "from a source address not the peer's",
   badInner: "no IP packet inside",
   duplicate: "received twice",
+  superseded: "acknowledgements in place of which a newer one went on",
   tunRefused: "refused by the kernel",
   noSession: "without a session",
   noRoute: "for no peer",

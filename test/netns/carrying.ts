@@ -16,7 +16,7 @@ export const carryingPaths: PathOptions[] = [
 const MEGABYTE = 1_000_000;
 
 /** Drops that full lines and queues lead to, or an acknowledgement that is late on a busy machine. */
-const ORDINARY: readonly string[] = ["duplicate", "expired", "queueDelay"] satisfies Drop[];
+const ORDINARY: readonly string[] = ["duplicate", "superseded", "expired", "queueDelay"] satisfies Drop[];
 
 /** Starts the portals, `toml` laid over both, and has everything cross between them. */
 export async function carriesAll(lab: Lab, outer: Family, toml: TomlTable = {}): Promise<void> {

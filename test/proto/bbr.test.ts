@@ -276,7 +276,7 @@ test("knows nothing at first, and begins with ten datagrams (RFC 9002 section 7.
 
 test("samples limited by the sender raise the rate and do not lower it", () => {
   const bbr = new Bbr(D);
-  const sample = { acked: D, lost: 0, inFlight: 5 * D, rtt: 40_000 };
+  const sample = { acked: D, lost: 0, inFlight: 5 * D, rtt: 40_000, later: 0 };
   let delivered = 0;
   const rounds = (count: number, rate: number, appLimited: boolean): number => {
     for (let i = 0; i < count; i++) {
@@ -291,11 +291,20 @@ test("samples limited by the sender raise the rate and do not lower it", () => {
   expect(rounds(1, 1_500_000, true)).toBe(1_500_000);
 });
 
+test("where delays vary, the window that startup doubles is of what round trips usually take", () => {
+  const bbr = new Bbr(D);
+  bbr.onSent(0, D, D);
+  const sample = { acked: D, lost: 0, inFlight: 0, delivered: D, priorDelivered: 0, appLimited: false };
+  bbr.onRate(50_000, { ...sample, rate: 1_000_000, rtt: 1000, later: 40_000 });
+  // Twice of 1 ms, 4 ms for acknowledgements, and 40 ms.
+  expect(bbr.window).toBe(2 * 45_000 + 3 * D);
+});
+
 test("now and then a packet on a radio that sleeps says nothing of its rate", () => {
   const { bbr, bottleneck } = start(path(50, 40_000));
   bottleneck.runFor(3 * SECOND);
   const { rate } = bbr;
-  const sample = { lost: 0, inFlight: 0, rtt: 400_000, appLimited: true };
+  const sample = { lost: 0, inFlight: 0, rtt: 400_000, later: 0, appLimited: true };
   for (let i = 1; i <= 60; i++) {
     const delivered = 1e9 + i * D;
     bbr.onRate(bottleneck.now + 5 * i * SECOND, {
@@ -318,6 +327,7 @@ test("whatever happens, rate and window are finite and never nothing", () => {
     lost: fc.integer({ min: 0, max: 100 * D }),
     inFlight: fc.integer({ min: 0, max: 1_000_000 }),
     rtt: fc.oneof(fc.constant(0), fc.double({ min: 1e-3, max: 3e7, noNaN: true })),
+    later: fc.constantFrom(0, 1, 50_000, 1e6),
     back: fc.integer({ min: -1, max: 100 * D }),
     appLimited: fc.boolean(),
     srtt: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 3e7, noNaN: true })),

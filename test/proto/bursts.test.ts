@@ -108,3 +108,12 @@ test("is known after three stretches with the path full, not before", () => {
   }
   expect(bursts.known).toBe(true);
 });
+
+test("none is smaller than what delays vary by, and none longer than any burst may be", () => {
+  const bursts = new Bursts();
+  bursts.onAcked(MILLISECOND, EACH, RATE, 40 * MILLISECOND);
+  expect([bursts.greatest(RATE), bursts.usual(RATE)]).toEqual([0.04 * RATE, 0.04 * RATE]);
+  expect(bursts.greatest(2 * RATE)).toBe(0.08 * RATE);
+  bursts.onAcked(2 * MILLISECOND, EACH, RATE, SECOND);
+  expect(bursts.greatest(RATE)).toBe(0.15 * RATE);
+});

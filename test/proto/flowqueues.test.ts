@@ -354,3 +354,16 @@ test("beside a slow model: each packet out once or counted, in its flow's order;
     }),
   );
 });
+
+test("how long the first packet of a flow's queue has waited", () => {
+  const bed = new Bed();
+  expect(bed.queues.waitOf(1000, 7)).toBe(0);
+  bed.add(1000, 7);
+  bed.add(5000, 7);
+  expect(bed.queues.waitOf(6000, 7)).toBe(5000);
+  expect(bed.queues.waitOf(6000, 8)).toBe(0);
+  bed.take(6000);
+  expect(bed.queues.waitOf(6000, 7)).toBe(1000);
+  bed.take(6000);
+  expect(bed.queues.waitOf(6000, 7)).toBe(0);
+});

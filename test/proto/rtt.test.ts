@@ -238,3 +238,20 @@ test("a sample of less than half of the least begins anew: what went before was 
   expect([rtt.srtt, rtt.rttvar, rtt.min]).toEqual([20_000, 10_000, 20_000]);
   expect(sampled([40_000, 0], [20_000, 0]).srtt).toBe(0.875 * 40_000 + 0.125 * 20_000);
 });
+
+test("how much later than the least packets usually come: by two deviations; until that is known as the first samples did", () => {
+  const rtt = new Rtt();
+  let now = rest(rtt, 0, [40, 60, 50]);
+  // The median less the least, and what samples vary by anywhere.
+  expect([rtt.usualLater(true), rtt.usualLater(false)]).toEqual([6_000, 0]);
+  now = rest(rtt, now, [40, 60, 50, 45, 55]);
+  expect(rtt.usualLater(true)).toBe(2 * rtt.deviation);
+  expect(rtt.usualLater(false)).toBe(2 * rtt.deviation);
+  expect(rtt.deviation).toBeGreaterThan(5_000);
+});
+
+test("samples of a steady path are never usually later", () => {
+  const rtt = new Rtt();
+  rest(rtt, 0, [40, 43, 43]);
+  expect(rtt.usualLater(true)).toBe(0);
+});

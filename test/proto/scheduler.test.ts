@@ -825,3 +825,38 @@ function check(bench: Bench): void {
     expect(order[i]!.metric).toBeGreaterThanOrEqual(order[i - 1]!.metric);
   }
 }
+
+describe("round trips mislead senders", () => {
+  const misleads = (plans: readonly Plan[]): [boolean, boolean] => {
+    const { scheduler, now } = new Bench(plans);
+    return [scheduler.mayMislead, scheduler.misleads(now)];
+  };
+
+  test("not over one path that is steady, but over one that varies", () => {
+    expect(misleads([{}])).toEqual([false, false]);
+    expect(misleads([{ swing: 10 * MILLISECOND }])).toEqual([true, true]);
+  });
+
+  test("over paths whose round trips differ, if not by those of a satellite", () => {
+    expect(misleads([{}, {}])).toEqual([true, false]);
+    expect(misleads([{}, {}, { rtt: SLOW }])).toEqual([true, true]);
+    expect(misleads([{}, { rtt: RTT + 299 * MILLISECOND }])).toEqual([true, true]);
+    expect(misleads([{}, { rtt: RTT + 300 * MILLISECOND }])).toEqual([true, false]);
+    // A backup does not carry.
+    expect(misleads([{}, { rtt: SLOW, metric: 1 }])).toEqual([false, false]);
+  });
+
+  test("over paths that are alike for a second after one that carries has lost something", () => {
+    const { scheduler, paths, now } = new Bench([{}, {}]);
+    paths[1]!.recovery.lostAt = now;
+    expect(scheduler.misleads(now + SECOND - 1)).toBe(true);
+    expect(scheduler.misleads(now + SECOND)).toBe(false);
+  });
+
+  test("where no path is", () => {
+    const bench = new Bench([{}]);
+    bench.paths[0]!.status = "down";
+    bench.turn(0);
+    expect(bench.scheduler.mayMislead).toBe(false);
+  });
+});

@@ -2,10 +2,11 @@
  * What must hold after every turn of every portal, looked at from outside. The ledger (inner.ts) checks each delivery; this
  * looks at the portals' state, and at the end accounts for every packet that did not come out.
  */
+
+import { FLOWS, MOST_KEPT } from "../../src/proto/ackfilter.ts";
 import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM } from "../../src/proto/limits.ts";
 import type { Path } from "../../src/proto/path.ts";
 import type { Session } from "../../src/proto/session.ts";
-import { MOST_HELD, MOST_KEPT } from "../../src/proto/steadier.ts";
 import { DropCounters } from "../../src/share/counters.ts";
 import { Type } from "../../src/wire/datagram.ts";
 import { Violation } from "./inner.ts";
@@ -80,16 +81,16 @@ export class Checker {
 
   private checkSession(node: Node, session: Session, seen: Seen): void {
     const { now } = this.world;
-    const { resequencer, steadier, ring } = session;
+    const { resequencer, ackFilter, ring } = session;
     const fail = (what: string) => {
       throw new Violation(`${node.name} at ${now}: ${what}`);
     };
     if (resequencer.held < 0 || resequencer.held > MAX_HELD) fail(`${resequencer.held} packets held`);
     if (resequencer.held > 0 !== Number.isFinite(resequencer.nextAt)) fail("held packets without a timer");
     if (resequencer.nextAt < now) fail("a packet is held beyond its time");
-    if (steadier.held < 0 || steadier.held > MOST_HELD) fail(`${steadier.held} packets kept`);
-    if (steadier.held > 0 !== Number.isFinite(steadier.nextAt)) fail("packets kept without a timer");
-    if (steadier.nextAt < now || (steadier.held > 0 && steadier.nextAt > now + MOST_KEPT))
+    if (ackFilter.held < 0 || ackFilter.held > FLOWS) fail(`${ackFilter.held} packets kept`);
+    if (ackFilter.held > 0 !== Number.isFinite(ackFilter.nextAt)) fail("packets kept without a timer");
+    if (ackFilter.nextAt < now || (ackFilter.held > 0 && ackFilter.nextAt > now + MOST_KEPT))
       fail("a packet is kept beyond its time, or without reason");
     if (resequencer.bounds[0]! > MAX_HOLD_STREAM || resequencer.bounds[1]! > MAX_HOLD_OTHER)
       fail("a hold bound beyond the limit");
@@ -137,7 +138,7 @@ export class Checker {
       for (const session of node.engine.portal.sessions) {
         if (session.ring.backlog > 0 || session.hasWork)
           throw new Violation(`${node.name}: packets left in the ring`);
-        if (session.resequencer.held + session.steadier.held > 0)
+        if (session.resequencer.held + session.ackFilter.held > 0)
           throw new Violation(`${node.name}: packets still held`);
       }
       if (node.tun.waiting > 0) throw new Violation(`${node.name}: packets left in the TUN`);
@@ -168,6 +169,7 @@ export class Checker {
 const LOSES = [
   "badSource",
   "badInner",
+  "superseded",
   "tunRefused",
   "noSession",
   "noRoute",

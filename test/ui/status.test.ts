@@ -154,7 +154,7 @@ describe("the table", () => {
     const lines = renderStatus(reportOf({ sessions: [], drops })).split("\n");
     expect(lines.at(-1)!.split(", ")).toHaveLength(DROPS.length);
     expect(lines.at(-1)!).toStartWith(
-      "dropped outside any session: 19 lost too often, 18 queued too long, 17 beyond a full queue",
+      "dropped outside any session: 20 lost too often, 19 queued too long, 18 beyond a full queue",
     );
     const unknown = { surprising: 5 } as never;
     expect(renderStatus(reportOf({ sessions: [], drops: unknown }))).toEndWith("5 surprising");
