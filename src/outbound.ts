@@ -16,7 +16,7 @@
 
 import { affords, affordsData, affordsWord, fillChallenge, onStarved } from "./proto/budget.ts";
 import { random32 } from "./proto/environment.ts";
-import { BLOCKED_FOR } from "./proto/limits.ts";
+import { BLOCKED_FOR, MAX_JOINING } from "./proto/limits.ts";
 import type { Path } from "./proto/path.ts";
 import type { Portal } from "./proto/portal.ts";
 import { Refusal } from "./proto/refusal.ts";
@@ -142,7 +142,8 @@ export class Outbound {
     if (first === undefined) return;
     ackFilter.misled = scheduler.misleads(now);
     // No more than what another path needs to join, or what makes sure that it is a queue and leaves time to stop growing.
-    const most = Math.max(scheduler.joiningQueue, queues.codel.target * (scheduler.varies ? 1 / 2 : 1 / 4));
+    const joining = Math.min(scheduler.joiningQueue, MAX_JOINING);
+    const most = Math.max(joining, queues.codel.target * (scheduler.varies ? 1 / 2 : 1 / 4));
     const queued = queues.waitOf(now, hash) > most;
     const { srtt } = first.recovery.rtt;
     ackFilter.onStaged(now, this.tun.buffer, VIRTIO_BYTES, bytes, scheduler.mayMislead, queued, srtt);

@@ -4,7 +4,7 @@
  * round trip long before there is a queue, and of several paths as soon as the first is full; then it takes minutes to fill
  * them. It judges by eight acknowledgements of a round trip, so it gets fewer: of those that say nothing but that more has
  * arrived, one goes on in a quarter of a round trip, the newest, and stands for the ones before it. A sender that grows no
- * more gets all of them again: it has found the rate, or lost something, or counts acknowledgements in place of bytes. What
+ * more gets all of them again: it has found the rate, or counts acknowledgements in place of bytes. What
  * else comes is never kept. Over one path that is steady, nothing is: there a sender's judgement is right.
  *
  * Round trips are counted as the sender does: one ends when something is acknowledged that left after it began.
@@ -43,15 +43,15 @@ const YOUNG_BYTES = 64_000_000;
 const IDLE = SECOND;
 /** One goes on in so many parts of a round trip. When it takes longer than the one before, no more go on than so many. */
 const PARTS = 4;
-const MOST_GIVEN = 6;
+const MOST_GIVEN = 5;
 /** Nothing is kept for longer; so more do, in a round trip of more than half a second. */
 export const MOST_KEPT = 150 * MILLISECOND;
 /** With less under way no sender judges: 16 segments (Linux), or eight acknowledgements of two each (RFC 9406). */
 const LOW_WINDOW = 16_000;
-/** A round trip that sends less than so many times what the one before did is no slow start; two of them are its end. */
+/** A round trip that sends less than so many times what the one before did is no slow start; three of them are its end: delays make two. */
 const GROWS = 1.25;
-const STILL = 2;
-/** Larger packets carry data. */
+const STILL = 3;
+/** Larger packets carry data. What they acknowledge is not noted; then more seems to be under way than is. */
 const LARGEST_ACK = 100;
 /** TCP options (RFC 9293 section 3.1, RFC 7323 section 3.2): timestamps, with the two bytes before that align them. */
 const TIMESTAMPS = 8;
@@ -91,7 +91,7 @@ export class AckFilter implements PacketSink {
   private readonly copy: Copy;
   private readonly drops: DropCounters;
   private readonly slots: Slots;
-  /** Those looked after, by their hash; none where nothing varies. */
+  /** Those looked after, by their hash; none over one path that is steady. */
   private flows: YoungFlow[] = [];
   /** When the last of them is young no longer. */
   private youngUntil = 0;
@@ -136,6 +136,11 @@ export class AckFilter implements PacketSink {
       flow.roundEnd = start;
       flow.roundTrip = usual;
     } else if (((end - flow.end) | 0) <= 0) return;
+    // Before this, it had nothing to send: a round trip begins, and the last one is no measure.
+    else if (flow.acked === flow.end) {
+      flow.roundBegan = now;
+      flow.roundTrip = Math.min(flow.roundTrip, usual);
+    }
     flow.end = end;
     flow.bytes += bytes;
   }
@@ -144,18 +149,18 @@ export class AckFilter implements PacketSink {
     const young = this.held > 0 || (this.now < this.youngUntil && length <= LARGEST_ACK);
     const flow = young ? this.flowOf(block, offset, length) : undefined;
     if (flow !== undefined) {
-      const kept = flow.slot !== NONE;
+      const before = flow.acked;
       if (!this.standsForOthers(flow, block, offset, length)) this.release(flow);
       else {
         // It says all that the one kept says.
-        if (kept) this.drops.count("superseded");
-        if (this.now < flow.nextAt) {
+        if (flow.slot !== NONE) this.drops.count("superseded");
+        if (this.mayWait(flow)) {
           this.keep(flow, block, offset, length, flags);
           return;
         }
-        if (kept) this.give(flow);
+        if (flow.slot !== NONE) this.give(flow);
       }
-      this.onGiven(flow);
+      if (flow.acked !== before) this.onGiven(flow);
     }
     this.sink.deliver(block, offset, length, flags);
   }
@@ -242,6 +247,11 @@ export class AckFilter implements PacketSink {
     return bare && this.misled && underWay >= LOW_WINDOW;
   }
 
+  /** One that ends a round trip goes on at once, and so does one that no newer one can follow. */
+  private mayWait(flow: YoungFlow): boolean {
+    return this.now < flow.nextAt && ((flow.acked - flow.roundEnd) | 0) <= 0 && flow.acked !== flow.end;
+  }
+
   /** The sender gets an acknowledgement: the newest. */
   private onGiven(flow: YoungFlow): void {
     if (((flow.acked - flow.roundEnd) | 0) > 0) this.endRound(flow);
@@ -296,7 +306,8 @@ export class AckFilter implements PacketSink {
     if (this.flows.length === 0) return true;
     if (this.held > 0 || this.limbo !== NONE) return false;
     this.slots.clear();
-    if (now < this.youngUntil) return false;
+    // One that has grown is not to begin anew.
+    if (this.flows.some(({ lastAt }) => now < lastAt + YOUNG)) return false;
     this.clear();
     return true;
   }

@@ -53,7 +53,7 @@ export class Bursts {
 
   /** Bytes by which acknowledgements are ahead of the known rate make a burst. `later`: see there. */
   onAcked(now: number, bytes: number, rate: number, later = 0): void {
-    this.later = later;
+    this.later = Math.min(later, LONGEST);
     let expected = (rate * (now - this.since)) / SECOND;
     if (this.acked <= expected) {
       this.since = now;

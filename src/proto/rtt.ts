@@ -18,6 +18,8 @@ const APART = 100 * MILLISECOND;
 const USUAL = 2;
 /** First samples vary by so much on any path: programs are late. */
 const STEADY = 4 * MILLISECOND;
+/** Or there was a load; then it is no more than this. */
+const MOST_EARLY = 50 * MILLISECOND;
 /** What as many later ones say, against what was known before. */
 const LATER_WEIGHT = 0.5;
 /**
@@ -132,7 +134,7 @@ export class Rtt {
    */
   usualLater(early: boolean): number {
     if (this.deviation > 0) return USUAL * this.deviation;
-    return early ? Math.max(0, this.firstSpread - STEADY) : 0;
+    return early ? Math.min(Math.max(0, this.firstSpread - STEADY), MOST_EARLY) : 0;
   }
 
   /** The path has come up, or leads to another address: how it varies is soon known anew. */

@@ -237,7 +237,8 @@ export class Scheduler {
     const { usable } = this;
     if (this.varies) return true;
     const other = usable[this.alike];
-    if (other !== undefined && roundTrip(other) < roundTrip(usable[0]!) + NEAR) return true;
+    if (other !== undefined && !other.parking.lasts(now) && roundTrip(other) < roundTrip(usable[0]!) + NEAR)
+      return true;
     for (let i = 0; i < this.carrying && i < usable.length; i++)
       if (now < usable[i]!.recovery.lostAt + LATELY) return true;
     return false;

@@ -124,7 +124,7 @@ function turned(ip: Uint8Array): Uint8Array {
 
 /**
  * A sender whose window doubles: it sends two segments for each that is acknowledged, which arrive and are acknowledged, one
- * by one, `delay` later. How many acknowledgements it got in each of its round trips, but for the last.
+ * by one, `delay` later. How many acknowledgements it got in each of its round trips, as long as it had something to send.
  */
 function slowStart(
   rig: Rig,
@@ -155,7 +155,7 @@ function slowStart(
       expect(acknowledged).toBeGreaterThan(before);
       expect(at).toBeLessThanOrEqual(rig.now);
       if (acknowledged > roundEnd) {
-        if (roundEnd > 0) rounds.push(count);
+        if (roundEnd > 0 && sent < segments) rounds.push(count);
         count = 0;
         roundEnd = sent * SEGMENT;
       }
@@ -228,15 +228,15 @@ describe("an acknowledgement", () => {
     expect(rig.filter.held).toBe(0);
   });
 
-  test("comes alone when a round trip takes long: after six, only one in as long as any may be kept", () => {
+  test("comes alone when a round trip takes long: after five, only one in as long as any may be kept", () => {
     const rig = new Rig().begin();
     const began = rig.now;
     for (let i = 1; i < 38; i++) {
       rig.acknowledge(1000 + 500 * i);
       rig.pass(10 * MS);
     }
-    const quarters = [1, 2, 3, 4, 5].map((n) => (n * ROUND_TRIP) / 4);
-    expect(rig.out.map(({ at }) => at - began)).toEqual([0, ...quarters, quarters[4]! + MOST_KEPT]);
+    const quarters = [1, 2, 3, 4].map((n) => (n * ROUND_TRIP) / 4);
+    expect(rig.out.map(({ at }) => at - began)).toEqual([0, ...quarters, quarters[3]! + MOST_KEPT]);
   });
 
   test("of a path that takes very long does not wait for a quarter of that", () => {
@@ -278,7 +278,7 @@ describe("an acknowledgement", () => {
   });
 });
 
-describe("goes on at once, behind what is kept:", () => {
+describe("goes on at once, behind what is kept or in its place:", () => {
   test.each<[string, number, Partial<PacketFields>]>([
     ["data", 5000, { payload: new Uint8Array(10) }],
     ["data that acknowledge nothing new", 1000, { payload: new Uint8Array(10) }],
@@ -289,13 +289,16 @@ describe("goes on at once, behind what is kept:", () => {
     ["one with more options than timestamps", 5000, { options: new Uint8Array([...TIMESTAMPS, ...SACK]) }],
     ["one that tells of congestion", 5000, { flags: ECE_ACK }],
     ["one of what never left", 50_000, {}],
+    ["one of all that has left, which none can follow", 40_000, {}],
   ])("%s", (_, acknowledged, fields) => {
     const rig = new Rig().begin();
     rig.acknowledge(3000);
     expect(rig.filter.held).toBe(1);
     rig.acknowledge(acknowledged, fields);
-    expect(rig.delivered).toEqual([1000, 3000, acknowledged]);
-    expect([rig.filter.held, rig.drops.total]).toEqual([0, 0]);
+    const superseded = rig.drops.of("superseded");
+    expect(rig.delivered).toEqual(superseded === 0 ? [1000, 3000, acknowledged] : [1000, acknowledged]);
+    expect(superseded).toBe(acknowledged === 40_000 ? 1 : 0);
+    expect(rig.filter.held).toBe(0);
   });
 
   test("other flows and protocols, beside it", () => {
@@ -365,11 +368,11 @@ describe("all acknowledgements get", () => {
     expect(passed(rig, 80_000)).toBe(50);
   });
 
-  test("a flow that sends hardly more than the round trip before, twice", () => {
+  test("a flow that sends hardly more than the round trip before, three times", () => {
     const rig = new Rig();
     const counts: number[] = [];
     rig.send(0, 50_000);
-    for (let round = 1; round < 7; round++) {
+    for (let round = 1; round < 9; round++) {
       // Enough is under way at the last.
       rig.send(round * 50_000, 50_000);
       rig.pass(ROUND_TRIP);
@@ -379,7 +382,7 @@ describe("all acknowledgements get", () => {
       counts.push(rig.out.length - before);
     }
     expect(counts.slice(0, 2)).toEqual([2, 2]);
-    expect(counts.slice(4)).toEqual([25, 25]);
+    expect(counts.slice(6)).toEqual([25, 25]);
   });
 
   test("a flow that has gone on for 15 s, or has sent 64 MB, and not one that begins after it", () => {
@@ -406,6 +409,55 @@ describe("all acknowledgements get", () => {
     rig.pass(16_000 * MS);
     expect(passed(rig, 140_000)).toBeLessThan(10);
   });
+});
+
+describe("what is no part of a slow start makes nothing wait:", () => {
+  test("old acknowledgements, of what left before the flow was looked after", () => {
+    const rig = new Rig();
+    rig.send(100_000, 50_000);
+    for (let i = 1; i <= 20; i++) rig.acknowledge(50_000 + i * SEGMENT);
+    rig.pass(ROUND_TRIP / 5);
+    rig.acknowledge(102_000);
+    expect(rig.out.length).toBe(21);
+  });
+
+  test("a pause, which is no round trip", () => {
+    const rig = new Rig();
+    rig.send(0, 5000);
+    rig.pass(ROUND_TRIP);
+    rig.acknowledge(5000);
+    rig.pass(3_000 * MS);
+    rig.send(5000, 40_000);
+    rig.pass(ROUND_TRIP);
+    rig.acknowledge(7000);
+    rig.acknowledge(9000);
+    expect(rig.filter.nextAt).toBe(rig.now + ROUND_TRIP / 4);
+  });
+
+  test("acknowledgements that end a round trip that took long", () => {
+    const rig = new Rig().begin();
+    rig.send(40_000, 40_000);
+    for (let i = 1; i <= 20; i++) {
+      rig.acknowledge(1000 + i * 1500);
+      rig.pass(ROUND_TRIP / 8);
+    }
+    expect(rig.filter.nextAt).toBeGreaterThan(rig.now);
+    const before = rig.out.length;
+    rig.acknowledge(41_000);
+    expect(rig.delivered.slice(before)).toEqual([41_000]);
+  });
+});
+
+test("a flow that has grown is not taken for a new one as long as it goes on", () => {
+  const rig = new Rig();
+  for (let i = 0; i < 400; i++) {
+    rig.send(i * 20_000, 20_000);
+    rig.pass(ROUND_TRIP);
+    rig.acknowledge(i * 20_000 + 2000);
+    rig.acknowledge(i * 20_000 + 4000);
+    rig.filter.trim(rig.now);
+    if (i > 160) expect(rig.filter.held).toBe(0);
+  }
 });
 
 test("memory goes back when no flow is young", () => {
