@@ -4,8 +4,8 @@
  * round trip long before there is a queue, and of several paths as soon as the first is full; then it takes minutes to fill
  * them. It judges by eight acknowledgements of a round trip, so it gets fewer: of those that say nothing but that more has
  * arrived, one goes on in a quarter of a round trip, the newest, and stands for the ones before it. A sender that grows no
- * more gets all of them again: it has found the rate, or counts acknowledgements in place of bytes. What
- * else comes is never kept. Over one path that is steady, nothing is: there a sender's judgement is right.
+ * more gets all of them again: it has found the rate, or counts acknowledgements in place of bytes. What else comes is never
+ * kept. Over one path that is steady, nothing is: there a sender's judgement is right.
  *
  * Round trips are counted as the sender does: one ends when something is acknowledged that left after it began.
  *
@@ -48,7 +48,7 @@ const MOST_GIVEN = 5;
 export const MOST_KEPT = 150 * MILLISECOND;
 /** With less under way no sender judges: 16 segments (Linux), or eight acknowledgements of two each (RFC 9406). */
 const LOW_WINDOW = 16_000;
-/** A round trip that sends less than so many times what the one before did is no slow start; three of them are its end: delays make two. */
+/** A round trip that sends less than so many times what the one before did is no slow start. Delays make two; three end it. */
 const GROWS = 1.25;
 const STILL = 3;
 /** Larger packets carry data. What they acknowledge is not noted; then more seems to be under way than is. */
