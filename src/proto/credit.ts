@@ -30,6 +30,43 @@ export const ACKS = 128;
 /** So often a challenge can be sent again out of what it leaves. */
 const AGAIN = 6;
 
+/** So many packets that came are remembered: some may have overtaken an answer. */
+const ARRIVALS = 2048;
+
+/** What has come on a path lately: packet numbers and bytes. */
+class Arrivals {
+  private readonly numbers = new Float64Array(ARRIVALS).fill(-1);
+  private readonly bytes = new Uint16Array(ARRIVALS);
+  private next = 0;
+  /** The greatest number that is no longer here. */
+  private forgotten = -1;
+
+  note(packetNumber: number, bytes: number): void {
+    this.forgotten = Math.max(this.forgotten, this.numbers[this.next]!);
+    this.numbers[this.next] = packetNumber;
+    this.bytes[this.next] = bytes;
+    this.next = (this.next + 1) % ARRIVALS;
+  }
+
+  /** Of what is numbered after this one, so many packets and bytes have come; none, where that is no longer known. */
+  after(packetNumber: number): { packets: number; bytes: number } {
+    let packets = 0;
+    let bytes = 0;
+    if (this.forgotten > packetNumber) return { packets, bytes };
+    for (let i = 0; i < ARRIVALS; i++) {
+      if (this.numbers[i]! <= packetNumber) continue;
+      packets++;
+      bytes += this.bytes[i]!;
+    }
+    return { packets, bytes };
+  }
+
+  clear(): void {
+    this.numbers.fill(-1);
+    this.forgotten = -1;
+  }
+}
+
 /** What the local has given. */
 export class Credit {
   /** Bytes of a full-sized IP packet. */
@@ -54,6 +91,7 @@ export class Credit {
   private arrived = 0;
   private arrivedBytes = 0;
   private largest = -1;
+  private readonly arrivals = new Arrivals();
   /** The packet that came last, and how much of it was taken from what is asked. */
   private number = -1;
   private bytes = 0;
@@ -71,6 +109,7 @@ export class Credit {
     this.full = full;
     this.header = header;
     this.foreign = foreign;
+    this.arrivals.clear();
     this.renumber(from);
   }
 
@@ -109,6 +148,7 @@ export class Credit {
       this.left = Math.max(0, this.left - (this.bytes - late - latest));
       return;
     }
+    this.arrivals.note(packetNumber, this.bytes);
     this.arrived++;
     this.arrivedBytes += this.bytes;
     this.largest = Math.max(this.largest, packetNumber);
@@ -121,18 +161,27 @@ export class Credit {
 
   /** That was the answer to the challenge: what is numbered after it was sent by the new credit. */
   onAnswer(now: number): void {
-    const { number, from, largest, arrived } = this;
-    if (this.given === null) return;
+    const { number, from, largest, arrived, given } = this;
+    if (given === null) return;
     // Of what came, these at most may be numbered after it.
     const after = Math.max(0, largest - number);
     const before = Math.max(0, arrived - 1 - after);
-    this.expect(now, Math.min(Math.max(0, number - from - before) * this.full, this.left));
-    this.left = Math.max(0, this.asked + this.anew - this.bytes);
+    // What overtook it was sent by the new credit as well, and took nothing of the old.
+    const overtook = this.arrivals.after(number);
+    const most = Math.min(this.asked + this.anew, given - overtook.bytes);
+    const left = Math.max(0, most - this.bytes);
+    const old = Math.max(0, this.left + this.asked - left);
+    this.expect(now, Math.min(Math.max(0, number - from - before) * this.full, old));
+    this.left = left;
     this.asked = 0;
     this.given = null;
     this.tries = 0;
     this.foreign = false;
     this.renumber(number + 1);
+    if (overtook.packets === 0) return;
+    this.arrived = overtook.packets;
+    this.arrivedBytes = overtook.bytes;
+    this.largest = largest;
   }
 
   onTimeout(now: number): void {

@@ -170,6 +170,13 @@ const plans = fc.record({
   sizes: fc.constantFrom(0, 0.5, 1),
 });
 
+/** Here all that the remote sends by its last credit overtakes the answer that began it. */
+const OVERTAKEN = [
+  { seed: 148_202, limit: 2_253_159, delay: 20_001, jitter: 384_922, up: 1, down: 40, sizes: 1 },
+  { seed: 524_497, limit: 99_683, delay: 2192, jitter: 374_000, up: 0, down: 40, sizes: 0 },
+  { seed: 167_258, limit: 229_403, delay: 16_121, jitter: 193_414, up: 0, down: 10, sizes: 1 },
+] as const;
+
 describe("whatever is sent, lost, late and out of order", () => {
   test("nothing goes beyond the cap", () => {
     fc.assert(
@@ -189,7 +196,7 @@ describe("whatever is sent, lost, late and out of order", () => {
         expect(line.cap.rests).toBe(true);
         expect(line.used).toBeGreaterThan(plan.limit - FULL);
       }),
-      { numRuns: 150 },
+      { numRuns: 150, examples: OVERTAKEN.map((plan): [typeof plan] => [plan]) },
     );
   });
 });
@@ -197,10 +204,19 @@ describe("whatever is sent, lost, late and out of order", () => {
 describe("what is given", () => {
   const rest = 10_000_000;
 
-  function given(change: (credit: Credit) => void = () => {}): Credit {
+  function given(): Credit {
     const credit = new Credit();
     credit.begin(0, 0, FULL, HEADER, false);
-    change(credit);
+    return credit;
+  }
+
+  /** What was given first was answered by packet 0, and other credit has been given. */
+  function givenAgain(): Credit {
+    const credit = given();
+    credit.give(rest, 0, 0);
+    credit.onPacket(0, ANSWER);
+    credit.onAnswer(0);
+    credit.give(rest, 0, 0);
     return credit;
   }
 
@@ -237,11 +253,7 @@ describe("what is given", () => {
   });
 
   test("what was lost under it counts as late for a second or two, and is then given again", () => {
-    const credit = given();
-    credit.give(rest, 0, 0);
-    credit.onPacket(0, ANSWER);
-    credit.onAnswer(0);
-    credit.give(rest, 0, 0);
+    const credit = givenAgain();
     const { given: second } = credit;
     // Three are missing.
     credit.onPacket(4, ANSWER);
@@ -256,6 +268,21 @@ describe("what is given", () => {
     expect(credit.outstanding).toBe(alone + 2 * FULL);
     credit.onTimeout(7 * SECOND);
     expect([credit.outstanding, credit.settleAt]).toEqual([alone, Number.POSITIVE_INFINITY]);
+  });
+
+  test("what overtakes an answer was sent by the new credit, and what it overtook besides may still come", () => {
+    const credit = givenAgain();
+    const { given: second } = credit;
+    // 1 is late; 2 is the answer; 3 and 4 come before it.
+    credit.onPacket(4, DATAGRAM);
+    credit.onPacket(3, 500);
+    credit.onPacket(2, ANSWER);
+    credit.onAnswer(0);
+    const left = second! - ANSWER - DATAGRAM - 500 - 3 * HEADER;
+    // And 1, a full-sized packet perhaps.
+    expect(credit.outstanding).toBe(left + FULL);
+    credit.onPacket(1, DATAGRAM);
+    expect(credit.outstanding).toBe(left);
   });
 
   test("of a path that has ended may still come for a while, and so may the answer to a handshake", () => {
