@@ -216,8 +216,13 @@ export class Syslog {
   }
 
   has(tag: string, words: string): boolean {
-    if (!existsSync(this.file)) return false;
+    return this.of(tag).includes(words);
+  }
+
+  /** What this program has said, a line each. */
+  of(tag: string): string {
+    if (!existsSync(this.file)) return "";
     const lines = readFileSync(this.file, "utf8").split("\n");
-    return lines.some((line) => line.includes(` ${tag}: `) && line.includes(words));
+    return lines.filter((line) => line.includes(` ${tag}: `)).join("\n");
   }
 }
