@@ -8,7 +8,7 @@
  *
  * Where it differs from the draft, and why, stands at the constant. Bytes, bytes per second, microseconds.
  */
-import { Bursts } from "./bursts.ts";
+import { ACK_BUDGET, Bursts } from "./bursts.ts";
 import type { Congestion } from "./congestion.ts";
 import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
@@ -33,6 +33,11 @@ const QUEUE_SHARE = 1.1;
 const QUEUE_GAIN = 0.9;
 /** Where packets come in bursts, what looks like a queue may be none. */
 const BURST_GAIN = 0.95;
+/**
+ * While cruising, more in flight may be bursts, and the known rate too great. But of a whole round trip some packet meets no
+ * queue, unless one stands there: less is sent for so many rounds. Then it is not of our making.
+ */
+const STANDING_ROUNDS = 12;
 /** Rounds after which draining ends in any case. */
 const DRAIN_ROUNDS = 6;
 const UP_GAIN = 1.25;
@@ -58,11 +63,6 @@ const PROBE_RTT_INTERVAL = 5 * SECOND;
 const PROBE_RTT_TIME = 200 * MILLISECOND;
 const PROBE_RTT_ROUNDS = 2;
 const PROBE_RTT_GAIN = 0.5;
-/**
- * Acknowledgements are some milliseconds apart (proto/reception.ts), and timers late by one or two: without this much
- * more in flight a path of tiny delay would stand still between them.
- */
-const ACK_BUDGET = 4 * MILLISECOND;
 /** Rounds at clearly less than the known rate, with the pipe full, after which the known rate is wrong (not in the draft). */
 const SLOW_ROUNDS = 3;
 const SLOW_SHARE = 0.75;
@@ -95,13 +95,14 @@ export class Bbr implements Congestion {
   private queued = false;
   private readonly round = new Round();
   private readonly startup = new Startup();
-  private readonly bursts = new Bursts();
+  private readonly bursts: Bursts;
   /** Most in flight since the last acknowledgement. */
   private mostInFlight = 0;
 
   /** `datagram`: bytes of a full-sized datagram. */
   constructor(datagram: number) {
     this.datagram = datagram;
+    this.bursts = new Bursts(datagram);
   }
 
   /** The path's rate as known now: the greatest of this probing cycle and of the one before; 0 before the first sample. */
@@ -118,7 +119,7 @@ export class Bbr implements Congestion {
   }
 
   get variation(): number | null {
-    return this.bursts.known ? this.inTime(this.usualBurst) : null;
+    return this.bursts.variation(this.rate);
   }
 
   rateKnown(srtt: number): number {
@@ -205,6 +206,7 @@ export class Bbr implements Congestion {
       case "up":
         return UP_GAIN;
       case "cruise":
+        if (this.stands && this.roundsInState <= STANDING_ROUNDS) return QUEUE_GAIN;
         if (!this.queued) return 1;
         return this.usualBurst > 0 ? BURST_GAIN : QUEUE_GAIN;
       default:
@@ -227,6 +229,12 @@ export class Bbr implements Congestion {
     return QUEUE_SHARE * this.pipe + 2 * this.datagram + (this.rate * MILLISECOND) / SECOND + this.usualBurst;
   }
 
+  /** All of the last round took longer than the way, where delays do not vary: a queue stands, whatever is in flight. */
+  private get stands(): boolean {
+    const least = QUEUE_SHARE * this.minRtt + ACK_BUDGET + this.inTime(2 * this.datagram);
+    return this.round.rttBefore > least && this.bursts.later === 0;
+  }
+
   private learnRtt(now: number, rtt: number): void {
     if (rtt <= 0) return;
     this.rtt = rtt;
@@ -245,20 +253,12 @@ export class Bbr implements Congestion {
     if (!sample.appLimited) this.round.limited = false;
   }
 
-  /** So much more must be in flight because of bursts. */
   private get burst(): number {
-    return this.beyondAcks(this.bursts.greatest(this.rate));
+    return this.bursts.greatest(this.rate);
   }
 
-  /** So much more in flight is no queue: as `burst`, but one late processor is no reason to let a queue stand. */
   private get usualBurst(): number {
-    return this.beyondAcks(this.bursts.usual(this.rate));
-  }
-
-  /** No burst counts that acknowledgements make on any path, if its delay does not vary by more than they do. */
-  private beyondAcks(bytes: number): number {
-    const byAcks = (this.rate * ACK_BUDGET) / SECOND + 2 * this.datagram;
-    return bytes > byAcks || this.bursts.later > ACK_BUDGET ? bytes : 0;
+    return this.bursts.usual(this.rate);
   }
 
   private inTime(bytes: number): number {

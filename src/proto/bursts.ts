@@ -11,7 +11,14 @@ const UNLOADED = 5 * SECOND;
 /** No burst counts for more than this much time's worth (Linux says 100 ms). */
 const LONGEST = 150 * MILLISECOND;
 
+/**
+ * Acknowledgements are some milliseconds apart (proto/reception.ts), and timers late by one or two: without this much
+ * more in flight a path of tiny delay would stand still between them.
+ */
+export const ACK_BUDGET = 4 * MILLISECOND;
+
 export class Bursts {
+  private readonly datagram: number;
   /** The greatest burst of this stretch, of the one before, and of the one before that. */
   private now = 0;
   private before = 0;
@@ -28,22 +35,43 @@ export class Bursts {
    */
   later = 0;
 
-  /** The greatest lately. */
+  /** `datagram`: bytes of a full-sized datagram. */
+  constructor(datagram: number) {
+    this.datagram = datagram;
+  }
+
+  /** So much more must be in flight because of bursts: the greatest lately. */
   greatest(rate: number): number {
-    return this.bounded(Math.max(this.now, this.before, this.earlier), rate);
+    return this.orLater(Math.max(this.now, this.before, this.earlier), rate);
   }
 
-  /** Such that two of three stretches had one as great: what comes only once is no property of the path, but of a processor that was late. */
+  /** So much more in flight is no queue, beyond what acknowledgements make on any path. */
   usual(rate: number): number {
-    const { now, before, earlier } = this;
-    const second = Math.max(Math.min(now, before), Math.min(before, earlier), Math.min(now, earlier));
-    return this.bounded(second, rate);
+    const bytes = this.orLater(this.repeated, rate);
+    return this.later > ACK_BUDGET ? bytes : Math.max(0, bytes - this.byAcks(rate));
   }
 
-  /** No less than what delays vary by makes of this rate, and no more than any burst may be. */
-  private bounded(burst: number, rate: number): number {
-    const least = (rate * this.later) / SECOND;
-    return Math.min(Math.max(burst, least), (rate * LONGEST) / SECOND);
+  /** By how much the path's delay varies, as its usual bursts show, microseconds; null while they are not known. */
+  variation(rate: number): number | null {
+    if (!this.known) return null;
+    const burst = Math.min(this.repeated, longest(rate));
+    return burst > this.byAcks(rate) ? (burst * SECOND) / rate : 0;
+  }
+
+  /** Two of three stretches had one as great: what comes only once is no property of the path, but of a processor that was late. */
+  private get repeated(): number {
+    const { now, before, earlier } = this;
+    return Math.max(Math.min(now, before), Math.min(before, earlier), Math.min(now, earlier));
+  }
+
+  /** No less than what delays vary by makes; where they do not, none that acknowledgements make on any path. */
+  private orLater(burst: number, rate: number): number {
+    const bytes = Math.min(Math.max(burst, (rate * this.later) / SECOND), longest(rate));
+    return this.later > ACK_BUDGET || bytes > this.byAcks(rate) ? bytes : 0;
+  }
+
+  private byAcks(rate: number): number {
+    return (rate * ACK_BUDGET) / SECOND + 2 * this.datagram;
   }
 
   /** Three stretches have been complete since the path was full. */
@@ -84,4 +112,8 @@ export class Bursts {
     this.stretches = 0;
     this.acked = 0;
   }
+}
+
+function longest(rate: number): number {
+  return (rate * LONGEST) / SECOND;
 }

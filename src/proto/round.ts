@@ -19,6 +19,8 @@ export class Round {
   /** The greatest delivery rate, bytes per second, and the least round-trip time, microseconds. */
   rate = 0;
   rtt = Number.POSITIVE_INFINITY;
+  /** The least of the round before; 0: none is known. */
+  rttBefore = 0;
   mostInFlight = 0;
   /** After any acknowledgement, that of its beginning included. */
   leastInFlight = 0;
@@ -36,6 +38,7 @@ export class Round {
     this.lost = 0;
     this.acked = 0;
     this.rate = 0;
+    this.rttBefore = Number.isFinite(this.rtt) ? this.rtt : 0;
     this.rtt = Number.POSITIVE_INFINITY;
     this.mostInFlight = 0;
     this.limited = true;

@@ -16,8 +16,8 @@ const CLOSE = 15 * MILLISECOND;
 const APART = 100 * MILLISECOND;
 /** Of normal samples, the mean is so many standard deviations from the least of some fifty. */
 const USUAL = 2;
-/** First samples vary by so much on any path: programs are late. */
-const STEADY = 4 * MILLISECOND;
+/** By less than so much round trips vary on any path: programs are late. */
+const STEADY = 10 * MILLISECOND;
 /** Or there was a load; then it is no more than this. */
 const MOST_EARLY = 50 * MILLISECOND;
 /** What as many later ones say, against what was known before. */
@@ -133,8 +133,9 @@ export class Rtt {
    * that the first samples may say it where nothing else does.
    */
   usualLater(early: boolean): number {
-    if (this.deviation > 0) return USUAL * this.deviation;
-    return early ? Math.min(Math.max(0, this.firstSpread - STEADY), MOST_EARLY) : 0;
+    let later = early ? Math.min(this.firstSpread, MOST_EARLY) : 0;
+    if (this.deviation > 0) later = USUAL * this.deviation;
+    return later < STEADY ? 0 : later;
   }
 
   /** The path has come up, or leads to another address: how it varies is soon known anew. */

@@ -149,6 +149,20 @@ describe("a line that changes", () => {
     }
   });
 
+  test.each([
+    { ackSpacing: 10_000, rtt: 20_000 },
+    { ackSpacing: 20_000, rtt: 20_000 },
+    { ackSpacing: 15_000, rtt: 40_000 },
+  ])("acknowledgements $ackSpacing us apart let no queue stand, and the line is full ($rtt us)", (plan) => {
+    const { ackSpacing, rtt } = plan;
+    const { bottleneck } = start(path(50, rtt, { queueMicros: SECOND }), { ackSpacing });
+    bottleneck.runFor(3 * SECOND);
+    const { rate, wait } = bottleneck.runFor(5 * SECOND);
+    expect(rate / megabits(50)).toBeGreaterThan(0.97);
+    // Packets that leave at once when such an acknowledgement comes wait for half of them.
+    expect(wait).toBeLessThan(ackSpacing / 2);
+  });
+
   test.each([1, 5])("after %p s of silence it comes back", (seconds) => {
     const { bbr, bottleneck } = start(path(50, 40_000));
     bottleneck.runFor(3 * SECOND);
@@ -303,6 +317,8 @@ test("where delays vary, the window that startup doubles is of what round trips 
 test("now and then a packet on a radio that sleeps says nothing of its rate", () => {
   const { bbr, bottleneck } = start(path(50, 40_000));
   bottleneck.runFor(3 * SECOND);
+  // A probing cycle has just ended: only this one's rate is known, so nothing is forgotten when the next ends.
+  while (bbr.state !== "down") bottleneck.runFor(MILLISECOND);
   const { rate } = bbr;
   const sample = { lost: 0, inFlight: 0, rtt: 400_000, later: 0, appLimited: true };
   for (let i = 1; i <= 60; i++) {
