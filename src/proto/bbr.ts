@@ -146,10 +146,10 @@ export class Bbr implements Congestion {
     return Math.max(this.pacingGain * PACING_MARGIN * this.rate, least);
   }
 
-  onSent(now: number, _bytes: number, inFlight: number): void {
+  onSent(now: number, bytes: number, inFlight: number): void {
     this.inFlight = inFlight;
     this.mostInFlight = inFlight;
-    this.round.mostInFlight = Math.max(this.round.mostInFlight, inFlight);
+    this.round.onSent(now, bytes, inFlight);
     if (!this.filled && inFlight >= this.window) this.round.full = true;
     if (this.stateSince === 0) this.enter(now, this.state);
   }
@@ -177,7 +177,7 @@ export class Bbr implements Congestion {
 
   onRate(now: number, sample: RateSample): void {
     this.inFlight = sample.inFlight;
-    this.round.onAcked(sample);
+    this.round.onAcked(now, sample);
     this.learnRtt(now, sample.rtt);
     this.learnRate(sample);
     this.bursts.onAcked(now, sample.acked, this.rate, sample.later);
@@ -307,10 +307,11 @@ export class Bbr implements Congestion {
     if (this.roundQueued) this.enterProbeRtt(now, "refill");
   }
 
-  /** All of this round took clearly longer than the way and the bursts on it explain. */
+  /** All of this round took clearly longer than the way, the bursts on it and a hold-up in it explain. */
   private get roundQueued(): boolean {
-    if (this.rate === 0 || !Number.isFinite(this.round.rtt)) return false;
-    return this.round.rtt > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.inTime(this.burst));
+    const took = this.round.rtt - this.round.silence;
+    if (this.rate === 0 || !Number.isFinite(took)) return false;
+    return took > QUEUE_RTT * (this.minRtt + ACK_BUDGET + this.inTime(this.burst));
   }
 
   /** This round had enough to send, and delivered clearly less than the known rate. */
@@ -412,9 +413,8 @@ export class Bbr implements Congestion {
     } else if (state === "up") {
       this.fullRate = this.rate;
       this.fullRounds = 0;
-    } else if (state === "down") {
+    } else if (state === "down" && this.rateNow > 0) {
       // A probing cycle ends: rates are remembered over two of them.
-      if (this.rateNow === 0) return;
       this.rateBefore = this.rateNow;
       this.rateNow = 0;
     }

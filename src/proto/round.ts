@@ -21,6 +21,11 @@ export class Round {
   rtt = Number.POSITIVE_INFINITY;
   /** The least of the round before; 0: none is known. */
   rttBefore = 0;
+  /**
+   * The longest time in it in which nothing was acknowledged of what was in flight, microseconds. A long one is a hold-up, of a
+   * processor or a radio, after which all that has waited comes at once.
+   */
+  silence = 0;
   mostInFlight = 0;
   /** After any acknowledgement, that of its beginning included. */
   leastInFlight = 0;
@@ -29,6 +34,8 @@ export class Round {
   /** In startup: the window was full at some moment, so more to send would not have left. */
   full = false;
   private began = 0;
+  /** When something was acknowledged last, or left with nothing else in flight. */
+  private heardAt = 0;
 
   /** The next one. */
   begin(now: number, end: number, inFlight: number): void {
@@ -40,12 +47,20 @@ export class Round {
     this.rate = 0;
     this.rttBefore = Number.isFinite(this.rtt) ? this.rtt : 0;
     this.rtt = Number.POSITIVE_INFINITY;
+    this.silence = 0;
     this.mostInFlight = 0;
     this.limited = true;
     this.full = false;
   }
 
-  onAcked({ lost, acked, inFlight }: RateSample): void {
+  onSent(now: number, bytes: number, inFlight: number): void {
+    if (inFlight <= bytes) this.heardAt = now;
+    this.mostInFlight = Math.max(this.mostInFlight, inFlight);
+  }
+
+  onAcked(now: number, { lost, acked, inFlight }: RateSample): void {
+    this.silence = Math.max(this.silence, now - this.heardAt);
+    this.heardAt = now;
     this.lost += lost;
     this.acked += acked;
     this.leastInFlight = Math.min(this.leastInFlight, inFlight);

@@ -2,6 +2,7 @@
  * When BBR's startup has found the path's rate (draft-ietf-ccwg-bbr section 5.3.1.2): when it grows no more, though there
  * is enough to send, or when a queue grows in its place. Bytes, bytes per second, microseconds.
  */
+import { ACK_BUDGET } from "./bursts.ts";
 import { MILLISECOND } from "./limits.ts";
 import type { Round } from "./round.ts";
 
@@ -16,6 +17,8 @@ const QUEUE_ROUNDS = 2;
 /** A flow that sends in bursts makes queues that come and go: after so many rounds with one no more is to be learnt. */
 const BURST_ROUNDS = 6;
 const QUEUE_RTT = 1.1;
+/** So many rounds with a hold-up in them are passed over: where each has one, they are the path's nature. */
+const HELD_ROUNDS = 6;
 
 export class Startup {
   /** The rate when it last grew, and the most in flight then. */
@@ -25,12 +28,15 @@ export class Startup {
   private rounds = 0;
   private loaded = 0;
   private queued = 0;
+  /** Rounds of this startup that were held up. */
+  private held = 0;
 
   begin(): void {
     this.rate = 0;
     this.rounds = 0;
     this.loaded = 0;
     this.queued = 0;
+    this.held = 0;
   }
 
   /**
@@ -38,19 +44,25 @@ export class Startup {
    * the bursts on it. `pipe`: more in flight than this may be a queue.
    */
   onRound(round: Round, rate: number, rtt: number, pipe: number): boolean {
-    this.rounds++;
     if (rate >= this.rate * GROWTH) {
       this.rate = rate;
       this.inFlight = round.mostInFlight;
       this.queued = 0;
       this.rounds = 0;
       this.loaded = 0;
-    } else if (!round.limited || round.full) {
-      this.loaded++;
+    } else {
+      if (this.heldUp(round, rtt)) return false;
+      this.rounds++;
+      if (!round.limited || round.full) this.loaded++;
     }
     if (round.mostInFlight >= pipe) this.queued++;
     if (this.loaded >= ROUNDS || this.queued >= BURST_ROUNDS) return true;
     return this.rounds >= QUEUE_ROUNDS && this.queues(round, rtt, pipe);
+  }
+
+  /** Nothing was heard for longer than the way takes. A queue, and a rate that has not grown, are of that hold-up. */
+  private heldUp(round: Round, rtt: number): boolean {
+    return round.silence > rtt + ACK_BUDGET && ++this.held <= HELD_ROUNDS;
   }
 
   /** More was in flight, all of it took longer, and no more was delivered. */

@@ -230,6 +230,19 @@ describe("a line that changes", () => {
   });
 });
 
+test.each([20, 40, 60])(
+  "processors that stop for %d ms four times a second: the rate stays known",
+  (held) => {
+    const { bbr, bottleneck } = start(path(200, 20_000, { queueMicros: 100_000 }));
+    bottleneck.runFor(2 * SECOND);
+    for (let i = 0; i < 40; i++) {
+      bottleneck.holdUp(held * MILLISECOND);
+      expect(bottleneck.runFor((250 - held) * MILLISECOND).rate / megabits(200)).toBeGreaterThan(0.8);
+      expect(bbr.rate / megabits(200)).toBeGreaterThan(0.95);
+    }
+  },
+);
+
 describe("paths of their own kind", () => {
   test("0.1 ms with acknowledgements 2 ms apart reaches 1 Gbit/s", () => {
     const { bottleneck } = start(path(1000, 100), { ackSpacing: 2 * MILLISECOND });

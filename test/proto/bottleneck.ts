@@ -98,6 +98,11 @@ export class Bottleneck {
     this.line.set(this.now, settings);
   }
 
+  /** Neither end runs for so long; what the line brings waits. */
+  holdUp(micros: number): void {
+    this.now += micros;
+  }
+
   runFor(micros: number): Stretch {
     const end = this.now + micros;
     this.delivered = 0;

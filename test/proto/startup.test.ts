@@ -1,5 +1,6 @@
 /** When BBR's startup has found the path's rate: rounds as a path would report them. */
 import { expect, test } from "bun:test";
+import { ACK_BUDGET } from "../../src/proto/bursts.ts";
 import { MILLISECOND } from "../../src/proto/limits.ts";
 import { Round } from "../../src/proto/round.ts";
 import { Startup } from "../../src/proto/startup.ts";
@@ -43,6 +44,13 @@ test("a queue in place of a greater rate: more in flight, and all of it takes lo
 
 test("queues that come and go: six rounds with one", () => {
   expect(roundsUntilFound({ mostInFlight: PIPE })).toBe(6);
+});
+
+test("rounds that were held up say nothing, unless it goes on", () => {
+  const queue = { mostInFlight: PIPE, rtt: 2 * RTT };
+  expect(roundsUntilFound({ limited: false, silence: RTT + ACK_BUDGET })).toBe(3);
+  expect(roundsUntilFound({ limited: false, silence: RTT + ACK_BUDGET + 1 })).toBe(6 + 3);
+  expect(roundsUntilFound({ ...queue, silence: 2 * RTT })).toBe(6 + 2);
 });
 
 test("after `begin` nothing is known", () => {

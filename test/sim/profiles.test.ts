@@ -26,7 +26,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   rtt_120: { share: 0.94, toBest: 1.91 },
   rtt_320: { share: 0.49, toBest: 0.99 },
   jit_5: { share: 0.95, toBest: 2 },
-  jit_20: { share: 0.85, toBest: 2.15 },
+  jit_20: { share: 0.84, toBest: 2.12 },
   loss_05: { share: 0.98, toBest: 2.04 },
   loss_2: { share: 0.86, toBest: 1.94 },
   bw_4to1: { share: 0.99, toBest: 1.24 },
