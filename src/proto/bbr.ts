@@ -14,6 +14,7 @@ import { INITIAL_WINDOW_PACKETS, MILLISECOND, SECOND } from "./limits.ts";
 import type { RateSample } from "./ratesample.ts";
 import { Round } from "./round.ts";
 import { Startup } from "./startup.ts";
+import { UP_GAIN, Upwards } from "./upwards.ts";
 
 type State = "startup" | "drain" | "down" | "cruise" | "refill" | "up" | "probeRtt";
 
@@ -40,10 +41,6 @@ const BURST_GAIN = 0.95;
 const STANDING_ROUNDS = 12;
 /** Rounds after which draining ends in any case. */
 const DRAIN_ROUNDS = 6;
-const UP_GAIN = 1.25;
-/** Probing upwards goes on until the rate has not grown by this share for so many rounds. */
-const UP_GROWTH = 1.05;
-const UP_ROUNDS = 4;
 const WINDOW_GAIN = 2;
 /** Draft: 1 % of margin, so that the queue drains on average. */
 const PACING_MARGIN = 0.99;
@@ -85,9 +82,6 @@ export class Bbr implements Congestion {
   private rtt = 0;
   private slowRounds = 0;
   private roundsInState = 0;
-  /** While probing upwards: the rate when it last grew, and how many rounds ago that was. */
-  private fullRate = 0;
-  private fullRounds = 0;
   private filled = false;
   private inFlightHigh = Number.POSITIVE_INFINITY;
   private inFlight = 0;
@@ -95,6 +89,7 @@ export class Bbr implements Congestion {
   private queued = false;
   private readonly round = new Round();
   private readonly startup = new Startup();
+  private readonly upwards = new Upwards();
   private readonly bursts: Bursts;
   /** Most in flight since the last acknowledgement. */
   private mostInFlight = 0;
@@ -204,7 +199,7 @@ export class Bbr implements Congestion {
       case "down":
         return DOWN_GAIN;
       case "up":
-        return UP_GAIN;
+        return this.upwards.gain(this.minRtt);
       case "cruise":
         if (this.stands && this.roundsInState <= STANDING_ROUNDS) return QUEUE_GAIN;
         if (!this.queued) return 1;
@@ -269,7 +264,7 @@ export class Bbr implements Congestion {
     this.roundsInState++;
     if (this.roundQueued) this.round.countQueued(now, INITIAL_WINDOW_PACKETS * this.datagram);
     this.bursts.onRound(now, !this.round.limited, this.filled);
-    if (this.state === "up") this.judgeGrowth();
+    if (this.state === "up") this.upwards.onRound(this.rate);
     if (this.state === "startup") this.judgeStartup();
     else if (this.round.overflows(this.datagram)) this.onOverflow(now);
     this.judgeSlowness(now);
@@ -353,8 +348,7 @@ export class Bbr implements Congestion {
       case "up":
         this.raise();
         // Long enough for the greater rate to be seen, and as long as it goes on growing.
-        if (this.fullRounds > 0 && this.hasQueued) this.enter(now, "down");
-        else if (this.fullRounds >= UP_ROUNDS) this.enter(now, "down");
+        if (this.upwards.ended || (this.upwards.pauses && this.hasQueued)) this.enter(now, "down");
         return;
       case "probeRtt":
         this.inProbeRtt(now);
@@ -363,16 +357,10 @@ export class Bbr implements Congestion {
 
   /** Probing upwards has filled the pipe: more in flight, and it takes longer. A rate that grows is seen after two rounds. */
   private get hasQueued(): boolean {
-    if (this.roundsInState < 1 || this.inFlight <= UP_GAIN * (this.pipe + this.burst)) return false;
-    return this.roundsInState >= 2 || this.rtt > QUEUE_SHARE * this.minRtt + this.inTime(this.burst);
-  }
-
-  /** Counts the rounds of probing upwards since the rate last grew. */
-  private judgeGrowth(): void {
-    this.fullRounds++;
-    if (this.rate < this.fullRate * UP_GROWTH) return;
-    this.fullRate = this.rate;
-    this.fullRounds = 0;
+    const full = this.upwards.gain(this.minRtt) * (this.pipe + this.burst);
+    if (this.roundsInState < 1 || this.inFlight <= full) return false;
+    const least = Math.min(QUEUE_SHARE * this.minRtt, this.minRtt + ACK_BUDGET);
+    return this.roundsInState >= 2 || this.rtt > least + this.inTime(this.burst);
   }
 
   /** While probing upwards, the bound that an overflow has set is raised again. */
@@ -411,8 +399,7 @@ export class Bbr implements Congestion {
     if (state === "startup") {
       this.startup.begin();
     } else if (state === "up") {
-      this.fullRate = this.rate;
-      this.fullRounds = 0;
+      this.upwards.begin(this.rate);
     } else if (state === "down" && this.rateNow > 0) {
       // A probing cycle ends: rates are remembered over two of them.
       this.rateBefore = this.rateNow;

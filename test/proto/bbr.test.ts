@@ -79,6 +79,14 @@ describe.each(lines)("a line of $rate Mbit/s and $rtt us", ({ rate, rtt }) => {
   });
 });
 
+test.each([40_000, 70_000, 150_000])("probing for more makes no queue that others notice (%p us)", (rtt) => {
+  const { bottleneck } = start(path(40, rtt));
+  bottleneck.runFor(4 * SECOND);
+  const waits = Array.from({ length: 1000 }, () => bottleneck.runFor(10 * MILLISECOND).wait);
+  waits.sort((a, b) => a - b);
+  expect(waits[950]!).toBeLessThan(Math.max(6.5 * MILLISECOND, 0.11 * rtt));
+});
+
 describe("a line that changes", () => {
   test.each([20_000, 100_000])("its rate grows tenfold: followed within 3 s (%p us)", (rtt) => {
     const { bottleneck } = start(path(5, rtt));
