@@ -21,6 +21,7 @@ import {
   connectionHash,
   FIN,
   ipHeaderBytes,
+  isPlainAck,
   PROTOCOL_TCP,
   RST,
   SYN,
@@ -39,7 +40,10 @@ export const FLOWS = 16;
 /** After so long, or so many bytes, slow start is over. */
 const YOUNG = 15 * SECOND;
 const YOUNG_BYTES = 64_000_000;
-/** A flow that sent nothing for so long makes room for another; for so long as it may be young, and it begins anew. */
+/**
+ * A flow that sent nothing for so long makes room for another, and at once for one that begins if it is grown or has nothing
+ * under way. One that sent nothing for as long as it may be young begins anew.
+ */
 const IDLE = SECOND;
 /** One goes on in so many parts of a round trip. When it takes longer than the one before, no more go on than so many. */
 const PARTS = 4;
@@ -53,9 +57,6 @@ const GROWS = 1.25;
 const STILL = 3;
 /** Larger packets carry data. What they acknowledge is not noted; then more seems to be under way than is. */
 const LARGEST_ACK = 100;
-/** TCP options (RFC 9293 section 3.1, RFC 7323 section 3.2): timestamps, with the two bytes before that align them. */
-const TIMESTAMPS = 8;
-const TIMESTAMPS_BYTES = 12;
 
 class YoungFlow {
   key = 0;
@@ -202,7 +203,8 @@ export class AckFilter implements PacketSink {
     const flow = this.flows[key & (FLOWS - 1)]!;
     const idle = now - flow.lastAt;
     const own = flow.key === key;
-    if (own ? begins || idle > YOUNG : idle > IDLE || (begins && flow.grown)) {
+    const done = flow.grown || flow.acked === flow.end;
+    if (own ? begins || idle > YOUNG : idle > IDLE || (begins && done)) {
       if (!looks || flow.slot !== NONE) return null;
       flow.key = key;
       flow.began = now;
@@ -240,11 +242,9 @@ export class AckFilter implements PacketSink {
     const acked = block.view.getUint32(tcp + TCP_ACK);
     const more = (acked - flow.acked) | 0;
     const underWay = (flow.end - flow.acked) | 0;
-    const header = (block.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4;
-    const bare = flags === ACK && tcp + header === offset + length && hasOnlyTimestamps(block, tcp, header);
     if (more <= 0 || more > underWay) return false;
     flow.acked = acked;
-    return bare && this.misled && underWay >= LOW_WINDOW;
+    return this.misled && underWay >= LOW_WINDOW && isPlainAck(block, offset, length);
   }
 
   /** One that ends a round trip goes on at once, and so does one that no newer one can follow. */
@@ -326,11 +326,4 @@ export class AckFilter implements PacketSink {
     this.lengths = enlarged(this.lengths, new Uint16Array(room));
     this.flags = enlarged(this.flags, new Uint8Array(room));
   }
-}
-
-function hasOnlyTimestamps(block: Block, tcp: number, header: number): boolean {
-  if (header === TCP_MIN_BYTES) return true;
-  if (header !== TCP_MIN_BYTES + TIMESTAMPS_BYTES) return false;
-  const options = tcp + TCP_MIN_BYTES;
-  return block.bytes[options] === TIMESTAMPS || block.bytes[options + 2] === TIMESTAMPS;
 }

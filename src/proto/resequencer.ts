@@ -3,6 +3,10 @@
  * is delivered as soon as that one was delivered or given up, without knowing any flow: a hole in one flow never holds
  * up another. What arrives too early is kept, at most MAX_HELD packets, and at most for its class's bound.
  *
+ * A plain TCP acknowledgement waits for nothing: a sender whose acknowledgements stop for a round trip, and then come all at
+ * once, stands still, and takes it for a queue. Only its place is kept, for what follows it. Those that it overtook are dropped:
+ * they say no more than it does.
+ *
  * Data sequences are 32 bits and wrap. Duplicates are dropped by data sequence. A packet that arrives after its successors
  * were let go is still delivered: late is better than lost.
  *
@@ -11,8 +15,10 @@
  */
 import { enlarged } from "../share/arrays.ts";
 import type { Block, Copy } from "../share/block.ts";
+import type { DropCounters } from "../share/counters.ts";
 import { NONE, Slots } from "../share/slots.ts";
 import type { Store } from "../share/store.ts";
+import { flowHash, isPlainAck } from "../wire/ip.ts";
 import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM, SEQUENCE_WINDOW } from "./limits.ts";
 
 /** Takes packets in order. The bytes stay valid until the sink is flushed and `reclaim` is called. */
@@ -31,6 +37,8 @@ const SETTLED = RECEIVED | PASSED;
 /** The shortest window, and the fewest sequences between two calls of `trim` that need a longer one. */
 const SHORT_WINDOW = 256;
 const QUIET = 64;
+/** Flows with acknowledgements that did not wait; with one more, of all of them an older one may go on after a newer one. */
+const MAX_OVERTAKING = 64;
 
 export class Resequencer {
   /** Longest present wait for a predecessor, by class; the session sets it from its paths' round trips. */
@@ -42,6 +50,7 @@ export class Resequencer {
   held = 0;
   private readonly sink: PacketSink;
   private readonly copy: Copy;
+  private readonly drops: DropCounters;
   /** Room for one packet. */
   readonly slotBytes: number;
   private highest = 0xffffffff;
@@ -55,6 +64,7 @@ export class Resequencer {
   private readonly slots: Slots;
   private sequences = new Uint32Array(0);
   private predecessors = new Uint32Array(0);
+  /** 0: the packet has gone on already. */
   private lengths = new Uint16Array(0);
   private flags = new Uint8Array(0);
   private classes = new Uint8Array(0);
@@ -64,13 +74,17 @@ export class Resequencer {
   private readonly tails = new Int32Array([NONE, NONE]);
   private limbo = NONE;
 
+  /** By flow, the latest acknowledgement that did not wait. */
+  private readonly overtaking = new Map<number, number>();
+
   /** Highest sequence at the last `trim`, and the most packets held at a time since. */
   private trimmedAt = 0;
   private mostHeld = 0;
 
-  constructor(sink: PacketSink, store: Store, copy: Copy) {
+  constructor(sink: PacketSink, store: Store, copy: Copy, drops: DropCounters) {
     this.sink = sink;
     this.copy = copy;
+    this.drops = drops;
     this.slotBytes = store.slotBytes;
     this.slots = new Slots(store);
   }
@@ -96,13 +110,17 @@ export class Resequencer {
     // Room first: what is let go for it may be what this packet waits for.
     if (this.held === MAX_HELD)
       this.giveUp(this.heads[this.heads[HOLD_STREAM] === NONE ? HOLD_OTHER : HOLD_STREAM]!);
-    if (distance === 0 || this.hasPassed(predecessor) || this.waiting[predecessor & this.mask] !== 0) {
+    const waits =
+      distance !== 0 && !this.hasPassed(predecessor) && this.waiting[predecessor & this.mask] === 0;
+    const plainAck = (waits || this.held > 0) && isPlainAck(block, offset, length);
+    if (plainAck && this.isOvertaken(sequence, flowHash(block, offset, length), waits))
+      this.drops.count("superseded");
+    else if (!waits || plainAck) {
       this.delivered++;
       this.sink.deliver(block, offset, length, flags);
-      this.pass(sequence);
-    } else {
-      this.hold(now, sequence, predecessor, block, offset, length, flags, hold);
     }
+    if (waits) this.hold(now, sequence, predecessor, block, offset, plainAck ? 0 : length, flags, hold);
+    else this.pass(sequence);
     return true;
   }
 
@@ -187,11 +205,28 @@ export class Resequencer {
       if (slot < 0) return;
       this.waiting[at] = 0;
       this.unlink(slot);
-      this.delivered++;
       const { slots } = this;
-      this.sink.deliver(slots.blockOf(slot), slots.offsetOf(slot), this.lengths[slot]!, this.flags[slot]!);
+      const length = this.lengths[slot]!;
+      if (length > 0) {
+        this.delivered++;
+        this.sink.deliver(slots.blockOf(slot), slots.offsetOf(slot), length, this.flags[slot]!);
+      }
       at = this.sequences[slot]! & this.mask;
     }
+  }
+
+  /** True when a later acknowledgement of this flow has gone on. If not, and if it `waits`, this one is the latest that has. */
+  private isOvertaken(sequence: number, flow: number, waits: boolean): boolean {
+    const { overtaking } = this;
+    const latest = overtaking.get(flow);
+    if (latest !== undefined) {
+      const before = (latest - sequence) | 0;
+      if (before > 0 && before <= this.mask) return true;
+    }
+    if (!waits) return false;
+    if (overtaking.size >= MAX_OVERTAKING) overtaking.clear();
+    overtaking.set(flow, sequence);
+    return false;
   }
 
   /** The predecessor of a held packet will not come in time. */
@@ -200,6 +235,7 @@ export class Resequencer {
     this.pass(this.predecessors[slot]!);
   }
 
+  /** `length`: 0 when it has gone on, and only its place is kept. */
   private hold(
     now: number,
     sequence: number,
@@ -275,6 +311,7 @@ export class Resequencer {
   /** Gives the memory of held packets back; what is held is lost. */
   clear(): void {
     this.slots.clear();
+    this.overtaking.clear();
     this.held = 0;
     this.heads.fill(NONE);
     this.tails.fill(NONE);

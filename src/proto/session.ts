@@ -97,7 +97,7 @@ export class Session implements Company, Planned {
     this.copies = new Copies(this.ring, this.order);
     this.queues = new FlowQueues(store, environment.copy, drops);
     this.ackFilter = new AckFilter(sink, store, environment.copy, drops);
-    this.resequencer = new Resequencer(this.ackFilter, store, environment.copy);
+    this.resequencer = new Resequencer(this.ackFilter, store, environment.copy, drops);
     keys.session = this;
   }
 

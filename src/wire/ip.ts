@@ -25,6 +25,9 @@ export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
 export const CWR = 0x80;
+/** Option kind, and the bytes of the option with the two before it that align it (RFC 7323 section 3.2). */
+const TIMESTAMPS = 8;
+const TIMESTAMPS_BYTES = 12;
 
 export const UDP_LENGTH = 4;
 export const UDP_CHECKSUM = 6;
@@ -140,6 +143,23 @@ export function connectionHash(packet: Block, offset: number): number {
 const PORT_HTTPS = 443;
 /** QUIC's datagrams are padded to this when it begins (RFC 9000 section 14.1), and a bulk transfer's are no smaller. */
 const FULL_UDP_BYTES = 1200;
+
+/**
+ * True for an acknowledgement without data, flags, or options but timestamps (RFC 7323 section 3.2): it says nothing but that
+ * more has arrived, and the next one says it too. What carries data has its place by TCP's own sequence.
+ */
+export function isPlainAck(packet: Block, offset: number, length: number): boolean {
+  if (transportOf(packet, offset) !== PROTOCOL_TCP) return false;
+  const header = ipHeaderBytes(packet, offset);
+  const tcp = offset + header;
+  if (length < header + TCP_MIN_BYTES || packet.bytes[tcp + TCP_FLAGS] !== ACK) return false;
+  const tcpBytes = length - header;
+  if ((packet.bytes[tcp + TCP_DATA_OFFSET]! >> 4) * 4 !== tcpBytes) return false;
+  if (tcpBytes === TCP_MIN_BYTES) return true;
+  if (tcpBytes !== TCP_MIN_BYTES + TIMESTAMPS_BYTES) return false;
+  const options = tcp + TCP_MIN_BYTES;
+  return packet.bytes[options] === TIMESTAMPS || packet.bytes[options + 2] === TIMESTAMPS;
+}
 
 /**
  * True for a packet whose ends take disorder for loss and slow down: TCP, and QUIC, which is UDP of port 443 or in datagrams

@@ -460,6 +460,35 @@ test("a flow that has grown is not taken for a new one as long as it goes on", (
   }
 });
 
+describe("more flows than are looked after", () => {
+  /** The connection is there, and has nothing under way. */
+  const open = (rig: Rig, port: number): void => {
+    rig.send(0, 0, { port, flags: SYN });
+    rig.acknowledge(1, { port, flags: SYN_ACK });
+  };
+
+  test("one that begins takes the place of one that has nothing under way", () => {
+    for (let port = 1; port <= 3 * FLOWS; port++) {
+      const rig = new Rig();
+      for (let other = 1; other <= FLOWS; other++) open(rig, 1000 + other);
+      open(rig, port);
+      rig.send(1, 40_000, { port });
+      rig.pass(ROUND_TRIP);
+      for (const acknowledged of [1000, 3000]) rig.acknowledge(acknowledged, { port });
+      expect(rig.filter.held).toBe(1);
+    }
+  });
+
+  test("and not of one that has", () => {
+    const rig = new Rig();
+    rig.send(0, 40_000);
+    for (let port = 1; port <= 3 * FLOWS; port++) open(rig, 1000 + port);
+    rig.pass(ROUND_TRIP);
+    for (const acknowledged of [1000, 3000]) rig.acknowledge(acknowledged);
+    expect(rig.filter.held).toBe(1);
+  });
+});
+
 test("memory goes back when no flow is young", () => {
   const rig = new Rig().begin();
   rig.acknowledge(3000);

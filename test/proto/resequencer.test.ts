@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { MAX_HELD, SEQUENCE_WINDOW } from "../../src/proto/limits.ts";
 import { HOLD_OTHER, HOLD_STREAM, Resequencer } from "../../src/proto/resequencer.ts";
 import { plainBlock, plainCopy } from "../../src/share/block.ts";
+import { DropCounters } from "../../src/share/counters.ts";
 import { Store } from "../../src/share/store.ts";
 
 const block = plainBlock(64);
@@ -29,6 +30,7 @@ function rig(): Rig {
     },
     store,
     plainCopy,
+    new DropCounters(),
   );
   const offer = (now: number, sequence: number, distance: number, hold: 0 | 1 = HOLD_STREAM): boolean => {
     block.view.setUint32(4, sequence);
@@ -169,6 +171,7 @@ test("memory of what was delivered is not used again before `reclaim`", () => {
     { deliver: (bytes, at) => kept.push({ bytes, at, sequence: bytes.view.getUint32(at) }) },
     new Store(plainBlock, () => {}, 64),
     plainCopy,
+    new DropCounters(),
   );
   const offer = (sequence: number, distance: number): void => {
     const fresh = plainBlock(64);
@@ -185,6 +188,96 @@ test("memory of what was delivered is not used again before `reclaim`", () => {
     kept.length = 0;
     resequencer.reclaim();
   }
+});
+
+/** Packets of TCP flows over IPv4, by port: acknowledgements, or with a byte of data. */
+class TcpRig {
+  readonly drops = new DropCounters();
+  readonly out: { sequence: number; port: number; data: boolean }[] = [];
+  readonly resequencer = new Resequencer(
+    {
+      deliver: ({ view, bytes }, at, length) => {
+        const data = length > 40;
+        this.out.push({ sequence: view.getUint32(at + 28), port: view.getUint16(at + 20), data });
+        if (data) expect(bytes[at + 40]).toBe(view.getUint32(at + 28) & 0xff);
+      },
+    },
+    new Store(plainBlock, () => {}, 64),
+    plainCopy,
+    this.drops,
+  );
+
+  offer(now: number, sequence: number, distance: number, port = 1, data = false, tcpFlags = 0x10): boolean {
+    const { view, bytes } = block;
+    bytes.fill(0);
+    bytes[0] = 0x45;
+    bytes[9] = 6;
+    view.setUint16(20, port);
+    view.setUint32(28, sequence);
+    bytes[32] = 0x50;
+    bytes[33] = tcpFlags;
+    bytes[40] = sequence;
+    return this.resequencer.offer(now, sequence, distance, block, 0, data ? 41 : 40, 0, HOLD_STREAM);
+  }
+
+  get sequences(): number[] {
+    return this.out.map(({ sequence }) => sequence);
+  }
+}
+
+describe("plain acknowledgements", () => {
+  test("wait for nothing, and those that they overtook are dropped", () => {
+    const tcp = new TcpRig();
+    tcp.offer(0, 0, 0);
+    tcp.offer(0, 3, 1);
+    tcp.offer(0, 4, 1);
+    expect(tcp.sequences).toEqual([0, 3, 4]);
+    expect(tcp.offer(0, 1, 1)).toBe(true);
+    expect(tcp.offer(0, 2, 1)).toBe(true);
+    expect(tcp.offer(0, 2, 1)).toBe(false);
+    tcp.offer(0, 5, 1);
+    expect(tcp.sequences).toEqual([0, 3, 4, 5]);
+    expect([tcp.resequencer.held, tcp.resequencer.delivered, tcp.drops.of("superseded")]).toEqual([0, 4, 2]);
+  });
+
+  test("overtake data, which comes in its own order", () => {
+    const tcp = new TcpRig();
+    tcp.offer(0, 0, 0, 1, true);
+    tcp.offer(0, 2, 1);
+    tcp.offer(0, 3, 1, 1, true);
+    tcp.offer(0, 4, 1);
+    expect(tcp.sequences).toEqual([0, 2, 4]);
+    tcp.offer(0, 1, 1, 1, true);
+    expect(tcp.sequences).toEqual([0, 2, 4, 1, 3]);
+    expect(tcp.resequencer.held).toBe(0);
+    expect(tcp.drops.total).toBe(0);
+  });
+
+  test("what says more than that waits: the end of a connection, congestion", () => {
+    for (const flags of [0x11, 0x14, 0x12, 0x50]) {
+      const tcp = new TcpRig();
+      tcp.offer(0, 1, 1, 1, false, flags);
+      expect(tcp.sequences).toEqual([]);
+      tcp.offer(0, 0, 0);
+      expect(tcp.sequences).toEqual([0, 1]);
+    }
+  });
+
+  test("one flow's do not make another's old", () => {
+    const tcp = new TcpRig();
+    tcp.offer(0, 3, 1, 1);
+    tcp.offer(0, 1, 0, 2);
+    tcp.offer(0, 2, 0, 1);
+    expect(tcp.sequences).toEqual([3, 1]);
+  });
+
+  test("one that comes when nobody waits for it any more still goes on", () => {
+    const tcp = new TcpRig();
+    tcp.offer(0, 2, 1);
+    tcp.resequencer.onTimeout(1e9);
+    tcp.offer(2e9, 1, 0);
+    expect(tcp.sequences).toEqual([2, 1]);
+  });
 });
 
 /** The same rules by plain lists: no window, no slots. */
@@ -270,6 +363,48 @@ describe("beside a slow model", () => {
         expect(out).toEqual(model.out);
         expect(resequencer.held).toBe(0);
         expect(resequencer.delivered).toBe(out.length);
+      }),
+    );
+  });
+
+  test("acknowledgements that wait for nothing change nothing for data, and are in order themselves", () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ step, data: fc.boolean() }), { maxLength: 250 }), (packets) => {
+        const tcp = new TcpRig();
+        const model = new SlowResequencer();
+        tcp.resequencer.bounds[HOLD_STREAM] = 1e6;
+        const last = new Map<number, number>();
+        const arrivals: { at: number; sequence: number; distance: number; port: number; data: boolean }[] =
+          [];
+        for (const [sequence, { step: s, data }] of packets.entries()) {
+          const distance = sequence - (last.get(s.flow) ?? sequence);
+          last.set(s.flow, sequence);
+          if (s.lost > 0) arrivals.push({ at: sequence + s.late, sequence, distance, port: s.flow, data });
+        }
+        arrivals.sort((a, b) => a.at - b.at);
+        const newest = new Map<number, number>();
+        let superseded = 0;
+        for (const { at, sequence, distance, port, data } of arrivals) {
+          tcp.offer(at, sequence, distance, port, data);
+          model.offer(at, sequence, distance, HOLD_STREAM);
+          if (!data && sequence < (newest.get(port) ?? -1)) superseded++;
+          else if (!data) {
+            expect(tcp.out.some((packet) => packet.sequence === sequence)).toBe(true);
+            newest.set(port, sequence);
+          }
+          expect(tcp.drops.of("superseded")).toBe(superseded);
+        }
+        const isData = (sequence: number): boolean => packets[sequence]!.data;
+        expect(tcp.sequences.filter(isData)).toEqual(model.out.filter(isData));
+        tcp.resequencer.onTimeout(1e9);
+        expect(tcp.resequencer.held).toBe(0);
+        expect(tcp.out.length + superseded).toBe(arrivals.length);
+        for (const port of last.keys()) {
+          const acks = tcp.out.filter((packet) => packet.port === port && !packet.data);
+          expect(acks.map(({ sequence }) => sequence)).toEqual(
+            acks.map(({ sequence }) => sequence).sort((a, b) => a - b),
+          );
+        }
       }),
     );
   });

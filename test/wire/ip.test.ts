@@ -9,6 +9,7 @@ import {
   ipHeaderBytes,
   ipIsWhole,
   ipVersion,
+  isPlainAck,
   pseudoHeaderSum,
   slowsByDisorder,
   sum16,
@@ -226,5 +227,32 @@ describe("flows that slow down when packets come out of order", () => {
   ])("%s", (_, bytes, wanted) => {
     const { block, offset, length } = at(bytes);
     expect(slowsByDisorder(block, offset, length)).toBe(wanted);
+  });
+});
+
+describe("acknowledgements that say nothing else", () => {
+  const ack: PacketFields = { protocol: 6, payload: new Uint8Array(0), flags: 0x10 };
+  const timestamps = new Uint8Array([1, 1, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9]);
+  const timestampsFirst = new Uint8Array([8, 10, 0, 0, 0, 7, 0, 0, 0, 9, 1, 1]);
+  const sack = new Uint8Array([1, 1, 5, 10, 0, 0, 9, 0, 0, 0, 9, 9]);
+  test.each([
+    ["bare", ipPacket(ack), true],
+    ["over IPv6", ipPacket({ ...ack, ipv6: true }), true],
+    ["with timestamps", ipPacket({ ...ack, options: timestamps }), true],
+    ["with timestamps, otherwise aligned", ipPacket({ ...ack, options: timestampsFirst, ipv6: true }), true],
+    ["with IPv4 options", ipPacket({ ...ack, ipOptions: new Uint8Array(8) }), true],
+    ["with SACK", ipPacket({ ...ack, options: sack }), false],
+    ["with both", ipPacket({ ...ack, options: Uint8Array.of(...timestamps, ...sack) }), false],
+    ["with data", ipPacket({ ...ack, payload: pattern(1) }), false],
+    ["with data as long as timestamps", ipPacket({ ...ack, payload: pattern(12) }), false],
+    ["ends", ipPacket({ ...ack, flags: 0x11 }), false],
+    ["echoes congestion", ipPacket({ ...ack, flags: 0x50 }), false],
+    ["answers a SYN", ipPacket({ ...ack, flags: 0x12 }), false],
+    ["a later fragment", ipPacket({ ...ack, fragment: 100 }), false],
+    ["cut off", ipPacket(ack).slice(0, 39), false],
+    ["UDP", ipPacket({ protocol: 17, payload: pattern(12) }), false],
+  ])("%s", (_, bytes, wanted) => {
+    const { block, offset, length } = at(bytes);
+    expect(isPlainAck(block, offset, length)).toBe(wanted);
   });
 });
