@@ -7,6 +7,9 @@
  * once, stands still, and takes it for a queue. Only its place is kept, for what follows it. Those that it overtook are dropped:
  * they say no more than it does.
  *
+ * Datagrams that waited come a few at a time, as programs have room for; and small ones of a flow whose large ones have waited
+ * wait as long: in one flow, disorder slows both.
+ *
  * Data sequences are 32 bits and wrap. Duplicates are dropped by data sequence. A packet that arrives after its successors
  * were let go is still delivered: late is better than lost.
  *
@@ -18,8 +21,8 @@ import type { Block, Copy } from "../share/block.ts";
 import type { DropCounters } from "../share/counters.ts";
 import { NONE, Slots } from "../share/slots.ts";
 import type { Store } from "../share/store.ts";
-import { flowHash, isPlainAck } from "../wire/ip.ts";
-import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM, SEQUENCE_WINDOW } from "./limits.ts";
+import { flowHash, isPlainAck, PROTOCOL_UDP, transportOf } from "../wire/ip.ts";
+import { MAX_HELD, MAX_HOLD_OTHER, MAX_HOLD_STREAM, MILLISECOND, SEQUENCE_WINDOW } from "./limits.ts";
 
 /** Takes packets in order. The bytes stay valid until the sink is flushed and `reclaim` is called. */
 export interface PacketSink {
@@ -29,20 +32,31 @@ export interface PacketSink {
 export type HoldClass = 0 | 1;
 export const HOLD_STREAM: HoldClass = 0;
 export const HOLD_OTHER: HoldClass = 1;
+/** What they waited for is there; they come after as many as may come at once. */
+const PACED = 2;
 
 const RECEIVED = 1;
 const PASSED = 2;
-/** It has come, and nothing waits for it. */
+/** It has come, and has gone on. */
 const SETTLED = RECEIVED | PASSED;
 /** The shortest window, and the fewest sequences between two calls of `trim` that need a longer one. */
 const SHORT_WINDOW = 256;
 const QUIET = 64;
+/**
+ * Datagrams of one flow that go on at once when what they waited for is there, and after so long again, and so that a long
+ * queue is gone after a few times more: a program that takes as many as come may have no room for all of them at once.
+ */
+export const BURST = 48;
+export const BURST_EVERY = MILLISECOND;
+const BURST_SHARE = 8;
+/** Flows with full-sized datagrams; with one more, all are forgotten. */
+const MAX_STREAMS = 64;
 /** Flows with acknowledgements that did not wait; with one more, of all of them an older one may go on after a newer one. */
 const MAX_OVERTAKING = 64;
 
 export class Resequencer {
   /** Longest present wait for a predecessor, by class; the session sets it from its paths' round trips. */
-  readonly bounds = new Float64Array([MAX_HOLD_STREAM, MAX_HOLD_OTHER]);
+  readonly bounds = new Float64Array([MAX_HOLD_STREAM, MAX_HOLD_OTHER, BURST_EVERY]);
   delivered = 0;
   reordered = 0;
   givenUp = 0;
@@ -60,7 +74,7 @@ export class Resequencer {
   private waiting = new Uint16Array(SHORT_WINDOW);
   private mask = SHORT_WINDOW - 1;
 
-  // Held packets: one list per class, in order of arrival.
+  // Held packets: one list per class, in order of time.
   private readonly slots: Slots;
   private sequences = new Uint32Array(0);
   private predecessors = new Uint32Array(0);
@@ -70,10 +84,12 @@ export class Resequencer {
   private classes = new Uint8Array(0);
   private since = new Float64Array(0);
   private previousSlot = new Int32Array(0);
-  private readonly heads = new Int32Array([NONE, NONE]);
-  private readonly tails = new Int32Array([NONE, NONE]);
+  private readonly heads = new Int32Array([NONE, NONE, NONE]);
+  private readonly tails = new Int32Array([NONE, NONE, NONE]);
   private limbo = NONE;
 
+  /** Flows of UDP whose small packets wait like the large ones. */
+  private readonly streams = new Set<number>();
   /** By flow, the latest acknowledgement that did not wait. */
   private readonly overtaking = new Map<number, number>();
 
@@ -101,15 +117,14 @@ export class Resequencer {
     hold: HoldClass,
   ): boolean {
     const ahead = (sequence - this.highest) | 0;
-    if (ahead > 0) this.advance(sequence, ahead);
+    if (ahead > 0) this.advance(now, sequence, ahead);
     else if (ahead < -this.mask) return this.duplicate();
     const at = sequence & this.mask;
     if ((this.states[at]! & RECEIVED) !== 0) return this.duplicate();
     this.states[at]! |= RECEIVED;
     const predecessor = (sequence - distance) >>> 0;
     // Room first: what is let go for it may be what this packet waits for.
-    if (this.held === MAX_HELD)
-      this.giveUp(this.heads[this.heads[HOLD_STREAM] === NONE ? HOLD_OTHER : HOLD_STREAM]!);
+    if (this.held === MAX_HELD) this.giveUp(now, this.heads.find((head) => head !== NONE)!, MAX_HELD);
     const waits =
       distance !== 0 && !this.hasPassed(predecessor) && this.waiting[predecessor & this.mask] === 0;
     const plainAck = (waits || this.held > 0) && isPlainAck(block, offset, length);
@@ -120,26 +135,26 @@ export class Resequencer {
       this.sink.deliver(block, offset, length, flags);
     }
     if (waits) this.hold(now, sequence, predecessor, block, offset, plainAck ? 0 : length, flags, hold);
-    else this.pass(sequence);
+    else this.pass(now, sequence, BURST);
     return true;
   }
 
   /** When the oldest wait ends; Infinity when nothing is held. */
   get nextAt(): number {
     let at = Number.POSITIVE_INFINITY;
-    for (let c = 0; c < 2; c++) {
+    for (let c = 0; c < this.heads.length; c++) {
       const head = this.heads[c]!;
       if (head !== NONE) at = Math.min(at, this.since[head]! + this.bounds[c]!);
     }
     return at;
   }
 
-  /** Gives up predecessors that were waited for long enough. */
+  /** Gives up predecessors that were waited for long enough, and lets the next of a queue go on. */
   onTimeout(now: number): void {
-    for (let c = 0; c < 2; c++) {
+    for (let c = 0; c < this.heads.length; c++) {
       for (let head = this.heads[c]!; head !== NONE; head = this.heads[c]!) {
         if (now < this.since[head]! + this.bounds[c]!) break;
-        this.giveUp(head);
+        this.giveUp(now, head, Math.max(BURST, this.held / BURST_SHARE));
       }
     }
   }
@@ -164,12 +179,12 @@ export class Resequencer {
   }
 
   /** Moves the window up to `sequence`; what waits for a sequence that leaves the window is let go. */
-  private advance(sequence: number, ahead: number): void {
+  private advance(now: number, sequence: number, ahead: number): void {
     while (this.mask < SEQUENCE_WINDOW - 1 && !this.maySlide(ahead)) this.resize(2 * this.states.length);
     const steps = Math.min(ahead, this.states.length);
     for (let i = steps - 1; i >= 0; i--) {
       const at = (sequence - i) & this.mask;
-      if (this.waiting[at] !== 0) this.giveUp(this.waiting[at]! - 1);
+      if (this.waiting[at] !== 0) this.giveUp(now, this.waiting[at]! - 1, MAX_HELD);
       this.states[at] = 0;
     }
     this.highest = sequence;
@@ -179,7 +194,10 @@ export class Resequencer {
   private maySlide(ahead: number): boolean {
     if (ahead > this.mask) return false;
     const oldest = this.highest - this.mask;
-    for (let i = 0; i < ahead; i++) if (this.states[(oldest + i) & this.mask] !== SETTLED) return false;
+    for (let i = 0; i < ahead; i++) {
+      const at = (oldest + i) & this.mask;
+      if (this.states[at] !== SETTLED || this.waiting[at] !== 0) return false;
+    }
     return true;
   }
 
@@ -196,20 +214,27 @@ export class Resequencer {
     }
   }
 
-  /** Marks a sequence as passed and delivers what waited for it, and what waited for that. */
-  private pass(sequence: number): void {
+  /** Marks a sequence as passed and delivers what waited for it, and what waited for that: of datagrams `most` at once. */
+  private pass(now: number, sequence: number, most: number): void {
+    const { slots } = this;
     let at = sequence & this.mask;
-    for (;;) {
+    for (let left = most; ; left--) {
       this.states[at]! |= PASSED;
       const slot = this.waiting[at]! - 1;
       if (slot < 0) return;
-      this.waiting[at] = 0;
-      this.unlink(slot);
-      const { slots } = this;
       const length = this.lengths[slot]!;
+      const block = slots.blockOf(slot);
+      const offset = slots.offsetOf(slot);
+      this.take(slot);
+      if (left <= 0 && length > 0 && transportOf(block, offset) === PROTOCOL_UDP) {
+        this.append(now, slot, PACED);
+        return;
+      }
+      this.waiting[at] = 0;
+      this.free(slot);
       if (length > 0) {
         this.delivered++;
-        this.sink.deliver(slots.blockOf(slot), slots.offsetOf(slot), length, this.flags[slot]!);
+        this.sink.deliver(block, offset, length, this.flags[slot]!);
       }
       at = this.sequences[slot]! & this.mask;
     }
@@ -229,10 +254,20 @@ export class Resequencer {
     return false;
   }
 
-  /** The predecessor of a held packet will not come in time. */
-  private giveUp(slot: number): void {
-    this.givenUp++;
-    this.pass(this.predecessors[slot]!);
+  /** The predecessor of a held packet will not come in time, if it has not come; `most` as for `pass`. */
+  private giveUp(now: number, slot: number, most: number): void {
+    const first = this.firstOf(slot);
+    if (this.classes[first] !== PACED) this.givenUp++;
+    this.pass(now, this.predecessors[first]!, most);
+  }
+
+  /** The packet that goes on next, and in its turn this one; this one if it waits for one that has not come. */
+  private firstOf(slot: number): number {
+    const { next: nexts } = this.slots;
+    for (let first = this.heads[PACED]!; first !== NONE; first = nexts[first]!)
+      for (let at = first; at >= 0; at = this.waiting[this.sequences[at]! & this.mask]! - 1)
+        if (at === slot) return first;
+    return slot;
   }
 
   /** `length`: 0 when it has gone on, and only its place is kept. */
@@ -254,22 +289,39 @@ export class Resequencer {
     this.predecessors[slot] = predecessor;
     this.lengths[slot] = length;
     this.flags[slot] = flags;
+    this.append(now, slot, this.isStream(block, offset, length, hold) ? HOLD_STREAM : HOLD_OTHER);
+    this.waiting[predecessor & this.mask] = slot + 1;
+    this.reordered++;
+  }
+
+  /** True for a packet that disorder slows, or whose flow it does: of such a flow of UDP, another packet has waited. */
+  private isStream(block: Block, offset: number, length: number, hold: HoldClass): boolean {
+    if (transportOf(block, offset) !== PROTOCOL_UDP) return hold === HOLD_STREAM;
+    const flow = flowHash(block, offset, length);
+    if (this.streams.has(flow)) return true;
+    if (hold === HOLD_OTHER) return false;
+    if (this.streams.size >= MAX_STREAMS) this.streams.clear();
+    this.streams.add(flow);
+    return true;
+  }
+
+  /** Puts a slot at the end of a list. */
+  private append(now: number, slot: number, hold: number): void {
+    const { next: nexts } = this.slots;
     this.classes[slot] = hold;
     this.since[slot] = now;
     const tail = this.tails[hold]!;
     this.previousSlot[slot] = tail;
-    slots.next[slot] = NONE;
+    nexts[slot] = NONE;
     if (tail === NONE) this.heads[hold] = slot;
-    else slots.next[tail] = slot;
+    else nexts[tail] = slot;
     this.tails[hold] = slot;
-    this.waiting[predecessor & this.mask] = slot + 1;
     this.held++;
     if (this.held > this.mostHeld) this.mostHeld = this.held;
-    this.reordered++;
   }
 
-  /** Takes a slot out of its list; its bytes stay until `reclaim`. */
-  private unlink(slot: number): void {
+  /** Takes a slot out of its list. */
+  private take(slot: number): void {
     const hold = this.classes[slot]!;
     const previous = this.previousSlot[slot]!;
     const { next: nexts } = this.slots;
@@ -278,9 +330,13 @@ export class Resequencer {
     else nexts[previous] = next;
     if (next === NONE) this.tails[hold] = previous;
     else this.previousSlot[next] = previous;
-    nexts[slot] = this.limbo;
-    this.limbo = slot;
     this.held--;
+  }
+
+  /** A slot is in no list any more; its bytes stay until `reclaim`. */
+  private free(slot: number): void {
+    this.slots.next[slot] = this.limbo;
+    this.limbo = slot;
   }
 
   private enlarge(room: number): void {
@@ -312,6 +368,7 @@ export class Resequencer {
   clear(): void {
     this.slots.clear();
     this.overtaking.clear();
+    this.streams.clear();
     this.held = 0;
     this.heads.fill(NONE);
     this.tails.fill(NONE);

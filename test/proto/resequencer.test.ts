@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MAX_HELD, SEQUENCE_WINDOW } from "../../src/proto/limits.ts";
-import { HOLD_OTHER, HOLD_STREAM, Resequencer } from "../../src/proto/resequencer.ts";
+import { BURST, BURST_EVERY, HOLD_OTHER, HOLD_STREAM, Resequencer } from "../../src/proto/resequencer.ts";
 import { plainBlock, plainCopy } from "../../src/share/block.ts";
 import { DropCounters } from "../../src/share/counters.ts";
 import { Store } from "../../src/share/store.ts";
@@ -280,6 +280,125 @@ describe("plain acknowledgements", () => {
   });
 });
 
+/** Datagrams of UDP over IPv4, by port. */
+class UdpRig {
+  readonly out: { sequence: number; port: number }[] = [];
+  readonly resequencer = new Resequencer(
+    {
+      deliver: ({ view }, at, length) => {
+        expect(length).toBe(32);
+        this.out.push({ sequence: view.getUint32(at + 28), port: view.getUint16(at + 20) });
+      },
+    },
+    new Store(plainBlock, () => {}, 64),
+    plainCopy,
+    new DropCounters(),
+  );
+
+  offer(now: number, sequence: number, distance: number, hold: 0 | 1 = HOLD_STREAM, port = 1): boolean {
+    const { view, bytes } = block;
+    bytes.fill(0);
+    bytes[0] = 0x45;
+    bytes[9] = 17;
+    view.setUint16(20, port);
+    view.setUint32(28, sequence);
+    return this.resequencer.offer(now, sequence, distance, block, 0, 32, 0, hold);
+  }
+
+  get sequences(): number[] {
+    return this.out.map(({ sequence }) => sequence);
+  }
+}
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+describe("datagrams that waited", () => {
+  test("come a few at a time, in order, and what comes meanwhile comes after them", () => {
+    const udp = new UdpRig();
+    for (let i = 1; i <= 200; i++) udp.offer(0, i, 1);
+    udp.offer(1000, 0, 0);
+    expect(udp.sequences).toEqual(upTo(1 + BURST));
+    expect(udp.resequencer.nextAt).toBe(1000 + BURST_EVERY);
+    udp.offer(1001, 201, 1);
+    udp.resequencer.onTimeout(1000 + BURST_EVERY - 1);
+    expect(udp.sequences).toEqual(upTo(1 + BURST));
+    for (let n = 1; n <= 4; n++) {
+      udp.resequencer.onTimeout(1000 + n * BURST_EVERY);
+      expect(udp.sequences).toEqual(upTo(Math.min(1 + (n + 1) * BURST, 202)));
+    }
+    expect([udp.resequencer.held, udp.resequencer.nextAt]).toEqual([0, Number.POSITIVE_INFINITY]);
+    expect(udp.resequencer.givenUp).toBe(0);
+    udp.offer(9000, 202, 1);
+    expect(udp.sequences).toEqual(upTo(203));
+  });
+
+  test("a long queue is gone soon all the same", () => {
+    const udp = new UdpRig();
+    for (let i = 1; i < MAX_HELD; i++) udp.offer(0, i, 1);
+    udp.offer(0, 0, 0);
+    let steps = 0;
+    for (; udp.resequencer.held > 0; steps++) udp.resequencer.onTimeout(udp.resequencer.nextAt);
+    expect(udp.sequences).toEqual(upTo(MAX_HELD));
+    expect(steps).toBeLessThan(40);
+  });
+
+  test("each flow by itself, and TCP all at once", () => {
+    const udp = new UdpRig();
+    for (let i = 2; i < 200; i++) udp.offer(0, i, 2, HOLD_STREAM, i % 2);
+    udp.offer(0, 0, 0, HOLD_STREAM, 0);
+    udp.offer(0, 1, 0, HOLD_STREAM, 1);
+    for (const port of [0, 1]) expect(udp.out.filter((each) => each.port === port).length).toBe(1 + BURST);
+    const tcp = new TcpRig();
+    for (let i = 1; i <= 200; i++) tcp.offer(0, i, 1, 1, true);
+    tcp.offer(0, 0, 0, 1, true);
+    expect(tcp.sequences).toEqual(upTo(201));
+  });
+
+  test("go on all at once when there is no more room", () => {
+    const udp = new UdpRig();
+    for (let i = 1; i < MAX_HELD; i++) udp.offer(0, i, 1);
+    udp.offer(0, 0, 0);
+    let next = MAX_HELD;
+    while (udp.resequencer.held < MAX_HELD) udp.offer(0, next++, 1);
+    udp.offer(0, next, 1);
+    expect(Bun.deepEquals(udp.sequences, upTo(next + 1))).toBe(true);
+  });
+
+  test("go on in order though their time is over", () => {
+    const udp = new UdpRig();
+    udp.resequencer.bounds[HOLD_STREAM] = 10_000;
+    for (let i = 1; i <= 200; i++) udp.offer(i, i, 1);
+    udp.offer(9999, 0, 0);
+    udp.resequencer.onTimeout(10_150);
+    expect(udp.sequences).toEqual(upTo(udp.out.length));
+    expect(udp.out.length).toBeGreaterThanOrEqual(151);
+    expect(udp.resequencer.givenUp).toBe(0);
+  });
+
+  test("the window moves past what is still to come: it comes, in order", () => {
+    const udp = new UdpRig();
+    for (let i = 1; i <= 200; i++) udp.offer(0, i, 1);
+    udp.offer(0, 0, 0);
+    udp.offer(0, 4 * SEQUENCE_WINDOW, 0);
+    expect(udp.sequences).toEqual([...upTo(201), 4 * SEQUENCE_WINDOW]);
+    expect(udp.resequencer.held).toBe(0);
+  });
+});
+
+test("small packets of a flow whose large ones have waited wait as long", () => {
+  const udp = new UdpRig();
+  udp.resequencer.bounds[HOLD_STREAM] = 100_000;
+  udp.resequencer.bounds[HOLD_OTHER] = 5000;
+  udp.offer(0, 1, 1, HOLD_STREAM);
+  udp.offer(0, 2, 1, HOLD_OTHER);
+  udp.offer(0, 3, 1, HOLD_STREAM);
+  udp.offer(0, 6, 2, HOLD_OTHER, 2);
+  udp.resequencer.onTimeout(5000);
+  expect(udp.sequences).toEqual([6]);
+  udp.offer(6000, 0, 0);
+  expect(udp.sequences).toEqual([6, 0, 1, 2, 3]);
+});
+
 /** The same rules by plain lists: no window, no slots. */
 class SlowResequencer {
   readonly out: number[] = [];
@@ -404,6 +523,46 @@ describe("beside a slow model", () => {
           expect(acks.map(({ sequence }) => sequence)).toEqual(
             acks.map(({ sequence }) => sequence).sort((a, b) => a - b),
           );
+        }
+      }),
+    );
+  });
+
+  test("datagrams in bursts: all of them, in their flow's order, and never more at once than may be", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 250 }), fc.integer({ min: 1, max: 50 }), (steps, stretch) => {
+        const udp = new UdpRig();
+        const last = new Map<number, number>();
+        const arrivals: { at: number; sequence: number; distance: number; port: number }[] = [];
+        for (const [sequence, { flow, late }] of steps.entries()) {
+          const distance = sequence - (last.get(flow) ?? sequence);
+          last.set(flow, sequence);
+          arrivals.push({ at: sequence * 5 + late * 5 * stretch, sequence, distance, port: flow });
+        }
+        arrivals.sort((a, b) => a.at - b.at);
+        const counted = new Map<number, number>();
+        const tick = (now: number, most: number, act: () => unknown): void => {
+          const before = udp.out.length;
+          act();
+          counted.clear();
+          for (const { port } of udp.out.slice(before)) counted.set(port, (counted.get(port) ?? 0) + 1);
+          for (const count of counted.values()) expect(count).toBeLessThanOrEqual(most);
+          udp.resequencer.reclaim();
+          expect(udp.resequencer.nextAt).toBeGreaterThan(now);
+        };
+        for (const { at, sequence, distance, port } of arrivals) {
+          tick(at, BURST, () => udp.resequencer.onTimeout(at));
+          tick(at, 1 + BURST, () => udp.offer(at, sequence, distance, HOLD_STREAM, port));
+        }
+        while (udp.resequencer.held > 0) {
+          const at = udp.resequencer.nextAt;
+          tick(at, BURST, () => udp.resequencer.onTimeout(at));
+        }
+        expect(udp.out.length).toBe(steps.length);
+        expect(udp.resequencer.givenUp).toBe(0);
+        for (const port of last.keys()) {
+          const sequences = udp.out.filter((each) => each.port === port).map(({ sequence }) => sequence);
+          expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
         }
       }),
     );
