@@ -332,7 +332,7 @@ export class Inbound {
       return;
     }
     if (!session.peer.allowsSource(block, packet)) {
-      session.drops.count("badSource");
+      session.onBadSource(block, packet);
       return;
     }
     session.onUse(now);

@@ -1,7 +1,14 @@
 /** Makes a change and undoes it. Undoing takes away what portal made and nothing else; what is gone already is no fault. */
-import { EAFNOSUPPORT, EOPNOTSUPP, EPERM, SysError } from "../sys/errno.ts";
+import { EAFNOSUPPORT, ENETDOWN, EOPNOTSUPP, EPERM, SysError } from "../sys/errno.ts";
 import { addRoute, addRule, deleteRoute, deleteRule, isExisting } from "../sys/routing.ts";
-import { type Change, commandsOf, type SysctlChange, sysctlCommand } from "./change.ts";
+import {
+  type Change,
+  commandsOf,
+  type RouteChange,
+  type RuleChange,
+  type SysctlChange,
+  sysctlCommand,
+} from "./change.ts";
 import { HostFailure } from "./failure.ts";
 import { heldByAnother } from "./journal.ts";
 import { expectWritable, restoreSysctl, writeSysctl } from "./sysctl.ts";
@@ -25,6 +32,21 @@ export function make(change: Change, journal: string): void {
   else if (change.kind === "rule") enter(change, () => addRule(change.rule));
   else if (change.kind === "route") enter(change, () => addRoute(change.route));
   else makeTables(change, journal);
+}
+
+/** Makes a rule or route anew if it is no longer there. True: it was not. Throws HostFailure. */
+export function restore(change: RuleChange | RouteChange): boolean {
+  let missing = true;
+  enter(change, () => {
+    try {
+      if (change.kind === "rule") addRule(change.rule);
+      else addRoute(change.route);
+    } catch (error) {
+      if (!isExisting(error)) throw error;
+      missing = false;
+    }
+  });
+  return missing;
 }
 
 /** `journal`: of the portal whose change it is. Never throws. False: it could not be undone, which is told. */
@@ -62,6 +84,10 @@ function enter(change: Change, add: () => void): void {
       throw new HostFailure(`not permitted: ${command}; run portal as root or with CAP_NET_ADMIN`, true);
     if (error.errno === EAFNOSUPPORT || error.errno === EOPNOTSUPP) {
       throw new HostFailure(`this kernel has no policy routing (${command}): take routes out of [host]`);
+    }
+    if (error.errno === ENETDOWN) {
+      const [device] = /(?<= dev )\S+/.exec(command!) ?? ["INTERFACE"];
+      throw new HostFailure(`${device} is down, and takes no routes (${command}): ip link set ${device} up`);
     }
     throw new HostFailure(`the kernel refused ${command}: ${error.message}`);
   }

@@ -4,20 +4,32 @@
  */
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
-import { expectPossible, type HostLog, make, undo } from "./apply.ts";
-import { type Change, type FirewallChange, isOfFirewall, keyOf, type RouteChange } from "./change.ts";
+import { expectPossible, type HostLog, make, restore, undo } from "./apply.ts";
+import {
+  type Change,
+  commandsOf,
+  type FirewallChange,
+  isOfFirewall,
+  keyOf,
+  type RouteChange,
+  type RuleChange,
+} from "./change.ts";
 import { findProgram } from "./command.ts";
 import { HostFailure } from "./failure.ts";
 import { alone, aloneNow, Journal, journalPath } from "./journal.ts";
 import { type Machine, machineWith, thisMachine } from "./machine.ts";
 import { FORWARDING, LIBERAL, type Plan, planOf, translates } from "./plan.ts";
-import { makeTablesBeside } from "./tables.ts";
+import { hasTables, makeTablesBeside } from "./tables.ts";
 
 /**
  * No path up for so long, in microseconds, and routes are taken out of the tunnel (`on_down = "direct"`): every connection
  * inside breaks by that, and most paths that fall silent are back sooner.
  */
 const DOWN_AFTER = 3_000_000;
+
+/** So often it is looked whether all is still there, in microseconds: rules and routes; the firewall, by a program. */
+const LOOK_EVERY = 3_000_000;
+const LOOK_AT_FIREWALL_EVERY = 15_000_000;
 
 /**
  * Undoes what a portal with this control socket left that was killed. Before anything else: it may keep names from being resolved.
@@ -88,6 +100,9 @@ export class Host {
   private ended = false;
   /** What was said of each thing that does not succeed, by its key. */
   private readonly told = new Map<string, string>();
+  /** When it is looked next whether somebody has taken something away. */
+  private lookAt = 0;
+  private lookAtFirewallAt = 0;
   /** Whether `whileUp` is made; and since when no path is up. */
   private up = false;
   private downAt: number | null = null;
@@ -200,6 +215,7 @@ export class Host {
   /** Called now and then; `up`: some path is. */
   onTick(now: number, up: boolean): void {
     if (this.waits) this.setPaths(this.paths);
+    this.look(now);
     if (this.whileUp.length === 0) return;
     if (up) this.downAt = null;
     else this.downAt ??= now;
@@ -215,6 +231,45 @@ export class Host {
     this.up = wanted;
     if (done)
       this.log.info(wanted ? "routes lead into the tunnel" : "no path is up: routes lead past the tunnel");
+  }
+
+  /**
+   * Makes again what others have taken away: an interface that was down has lost its routes, a systemd-networkd that is
+   * restarted removes rules, and a firewall's service the tables of all.
+   */
+  private look(now: number): void {
+    if (now >= this.lookAt) {
+      this.lookAt = now + LOOK_EVERY;
+      for (const change of this.made.values())
+        if (change.kind === "rule" || change.kind === "route") this.lookFor(change);
+    }
+    if (now < this.lookAtFirewallAt || this.renews) return;
+    this.lookAtFirewallAt = now + LOOK_AT_FIREWALL_EVERY;
+    if (this.firewall.length > 0) this.renewing = this.lookAtFirewall();
+  }
+
+  private lookFor(change: RuleChange | RouteChange): void {
+    try {
+      if (restore(change)) this.tellOfLoss(change);
+      this.told.delete(keyOf(change));
+    } catch (error) {
+      this.complain(keyOf(change), (error as Error).message);
+    }
+  }
+
+  private async lookAtFirewall(): Promise<void> {
+    this.renews = true;
+    for (const change of this.firewall) {
+      if (!this.isMade(change) || (await hasTables(change, this.path)) || this.ended) continue;
+      this.made.delete(keyOf(change));
+      this.tellOfLoss(change);
+    }
+    await this.renewAll();
+  }
+
+  private tellOfLoss(change: Change): void {
+    const what = isOfFirewall(change) ? change.words : commandsOf(change)[0];
+    this.log.warn(`gone without portal, and made again: ${what}`);
   }
 
   /** Undoes everything, once what is under way has come to its end. */

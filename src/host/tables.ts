@@ -39,6 +39,24 @@ export async function makeTablesBeside(change: FirewallChange, journal: string):
   }
 }
 
+/** False: somebody has taken the table away, or the way to a chain. */
+export async function hasTables(change: FirewallChange, journal: string): Promise<boolean> {
+  for (const { program, words } of asking(change)) {
+    const { ok, complaint } = await startProgram(program, words, "", lockOf(journal));
+    if (!ok && /No such file|Bad rule|No chain|does not exist/.test(complaint)) return false;
+  }
+  return true;
+}
+
+function asking(change: FirewallChange): Invocation[] {
+  if (change.kind === "nft") return [{ program: "nft", words: ["list", "table", "inet", change.table] }];
+  const program = iptablesName(change.family);
+  return change.chains.map(({ table, name, from }) => ({
+    program,
+    words: ["-w", "-t", table, "-C", from, "-j", name],
+  }));
+}
+
 /** Why the kernel would not have this table; null where it would, or where it is not for this user to ask. Changes nothing. */
 export function refusalOf(change: NftChange): HostFailure | null {
   const { ok, complaint } = runProgram("nft", ["-c", "-f", "-"], change.script);

@@ -2,11 +2,14 @@
  * A session: the authenticated relation of one local with one remote. It owns the ring, the paths, the resequencer and
  * the keys, and decides which packet leaves next and on which path. It seals and sends nothing itself (outbound.ts).
  */
+import type { Block } from "../share/block.ts";
 import type { DropCounters } from "../share/counters.ts";
 import { Ring } from "../share/ring.ts";
 import type { PathStatus } from "../share/status.ts";
 import type { Store } from "../share/store.ts";
+import { formatAddress } from "../wire/address.ts";
 import { DATA_OVERHEAD_BYTES, expandPacketNumber } from "../wire/datagram.ts";
+import { addressBytes, sourceOffset } from "../wire/ip.ts";
 import { AckFilter } from "./ackfilter.ts";
 import type { Agenda, Planned } from "./agenda.ts";
 import type { Company, PathSettings } from "./company.ts";
@@ -79,6 +82,7 @@ export class Session implements Company, Planned {
   /** When memory that was not used is given back, with the next turn after it; Infinity while there is none. */
   private trimAt = Number.POSITIVE_INFINITY;
   private trimmedPosition = 0;
+  private toldOfSource = false;
 
   constructor(now: number, keys: Keys, ground: Ground, drops: DropCounters) {
     const { environment, store, sink } = ground;
@@ -212,6 +216,21 @@ export class Session implements Company, Planned {
       if (found === null || path.silence.heardAt < found.silence.heardAt) found = path;
     }
     return found;
+  }
+
+  /** A packet from an address that is not the peer's is dropped; of the first it is told, as it may well be a mistake. */
+  onBadSource(packet: Block, offset: number): void {
+    this.drops.count("badSource");
+    if (this.toldOfSource) return;
+    this.toldOfSource = true;
+    const version = packet.bytes[offset]! >> 4 === 4 ? 4 : 6;
+    const at = offset + sourceOffset(version);
+    const source = formatAddress(packet.bytes.slice(at, at + addressBytes(version)));
+    const { name } = this.peer;
+    this.environment.log(
+      "warn",
+      `dropped: a packet of ${name} from ${source}, which is none of its addresses: add it to those of its [[peer]], or set nat = true there`,
+    );
   }
 
   /** Ends a path of the peer's. Of one that was given up that has been told, and its end is no news. */

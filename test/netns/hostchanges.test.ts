@@ -469,3 +469,35 @@ machine("what cannot be done is said, and nothing is left", () => {
   expect(shell("ip rule; ip -6 rule")).toBe(before);
   expect(existsSync("/run/portal/portal0.changes")).toBe(false);
 });
+
+machine("what others take away is made again, and told", async () => {
+  const before = look().toSorted();
+  const host = new Host(everything, PATHS, log);
+  host.onTick(0, true);
+  const made = look().toSorted();
+  said.length = 0;
+  const preferences = "$(ip $family rule | sed -n 's/^\\(31[0-9]*\\):.*/\\1/p')";
+  shell(`for family in -4 -6; do for each in ${preferences}; do ip $family rule del pref $each; done; done`);
+  shell("nft flush ruleset; ip link set portal0 down");
+  host.onTick(20_000_000, true);
+  expect(said.join("\n")).toContain("portal0 is down, and takes no routes (ip -4 route add");
+  shell("ip link set portal0 up");
+  const until = Date.now() + 10_000;
+  for (
+    let now = 30_000_000;
+    Date.now() < until && !Bun.deepEquals(look().toSorted(), made);
+    now += 5_000_000
+  ) {
+    host.onTick(now, true);
+    await Bun.sleep(100);
+  }
+  expect(look().toSorted()).toEqual(made);
+  const told = said.filter((line) => line.startsWith("gone without portal, and made again: "));
+  expect(told.some((line) => line.includes("route"))).toBe(true);
+  expect(new Set(told).size).toBe(told.length);
+  said.length = 0;
+  host.onTick(1e9, true);
+  await host.end();
+  expect(said).toEqual([]);
+  expect(look().toSorted()).toEqual(before);
+});

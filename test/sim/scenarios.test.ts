@@ -230,6 +230,9 @@ describe("kernels and packets", () => {
     world.runFor(SECOND);
     expect(dropped(world, world.locals[0]!, "tooBig")).toBe(3);
     expect(dropped(world, world.remote, "badSource")).toBe(2);
+    const told = world.log.filter((line) => line.includes("is none of its addresses: add it"));
+    expect(told.length).toBe(1);
+    expect(told[0]).toMatch(/ warn: dropped: a packet of \S+ from 11\.\S+, which/);
     expect(dropped(world, world.remote, "noRoute")).toBe(4);
     world.checker.account();
   });
