@@ -20,6 +20,24 @@ export const INTERFACE_IS: Readonly<Record<InterfaceState, string>> = {
   missing: "its interface is gone",
 };
 
+const INTERFACE_WAS: Readonly<Record<InterfaceState, string>> = {
+  up: INTERFACE_IS.up,
+  down: "its interface was down",
+  "no carrier": "its interface had no carrier",
+  missing: "its interface was gone",
+};
+export const CANNOT_SEND = "the kernel cannot send on it";
+
+/** A path's reason once its interface is up again; `refused`: and once the kernel refuses to send on it all the same. */
+export function sinceUp(reason: string | null, refused = false): string | null {
+  let text = reason;
+  for (const state of ["down", "no carrier", "missing"] as const) {
+    if (refused) text = text?.replace(INTERFACE_WAS[state], CANNOT_SEND) ?? null;
+    else text = text?.replace(INTERFACE_IS[state], INTERFACE_WAS[state]) ?? null;
+  }
+  return text;
+}
+
 /** What the peer is told, over the other paths, of a path that was given up: REPORTS times, since each may be lost. */
 export class FailureReport {
   seen: PathSeen = "silent";

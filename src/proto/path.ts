@@ -24,7 +24,7 @@ import { Challenge } from "./challenge.ts";
 import { Comeback } from "./comeback.ts";
 import type { Company, PathSettings } from "./company.ts";
 import { Grant } from "./credit.ts";
-import { ANSWERED, FailureReport, INTERFACE_IS, PEER_SAYS } from "./failure.ts";
+import { ANSWERED, CANNOT_SEND, FailureReport, INTERFACE_IS, PEER_SAYS, sinceUp } from "./failure.ts";
 import {
   DOWN_AFTER,
   MAX_ACK_DELAY,
@@ -130,9 +130,8 @@ export class Path {
 
   /** When `maySend` may become true by itself. */
   sendAt(now: number): number {
-    return this.status === "up"
-      ? Math.max(this.recovery.sendAt(now), this.blockedUntil)
-      : Number.POSITIVE_INFINITY;
+    if (this.status !== "up") return Number.POSITIVE_INFINITY;
+    return Math.max(this.recovery.sendAt(now), this.blockedUntil);
   }
 
   /** An ack-eliciting datagram left. */
@@ -218,8 +217,9 @@ export class Path {
   /** The kernel refused to send: the interface is down or has no route. What was to leave is to leave on the others. */
   onSendFailed(now: number): void {
     this.blockedUntil = now + 100 * MILLISECOND;
-    if (this.status === "up") this.suspect(now, "the kernel cannot send on it", "refused");
+    if (this.status === "up") this.suspect(now, CANNOT_SEND, "refused");
     else this.recovery.abandon(now);
+    this.reason = sinceUp(this.reason, true);
   }
 
   // --- What else says that a path is dead, or lives ---
@@ -233,6 +233,7 @@ export class Path {
       return;
     }
     this.blockedUntil = 0;
+    this.reason = sinceUp(this.reason);
     if (this.status === "joining") this.challenge.at = now;
     else if (this.givenUp && !this.resting(now)) this.probes.begin(now);
   }
@@ -302,10 +303,9 @@ export class Path {
   /** `unread`: there is more to read, perhaps what this path waits for. `wanted`: something waits to be sent. */
   onTimeout(now: number, unread = false, wanted = false): void {
     if (this.connected) heed(now, this, wanted);
-    if (this.status === "capped") {
-      if (this.capRest.isAgain(now)) this.report.onProbe();
-      return;
-    }
+    const capped = this.status === "capped";
+    if (capped && this.capRest.isAgain(now)) this.report.onProbe();
+    if (capped) return;
     this.reception.onTimeout(now);
     if (this.recovery.onTimeout(now) && this.status === "up") this.probes.at = now;
     if (this.status === "up") {

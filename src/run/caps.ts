@@ -189,6 +189,8 @@ export class Caps {
       const problem = problems[i] ?? problemIn(() => file.writeNow(this.text(true)));
       if (problem === null) {
         this.file = file;
+        // What they say stands in this one now, and is not to count again when it is deleted.
+        for (const other of this.files.slice(i + 1)) other.remove();
         return;
       }
       const next = this.files[i + 1];

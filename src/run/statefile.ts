@@ -97,6 +97,15 @@ export class StateFile {
     }
   }
 
+  /** There is none any more, as far as this process may say. */
+  remove(): void {
+    try {
+      rmSync(this.path, { force: true });
+    } catch {
+      // It stays.
+    }
+  }
+
   /** Writes for the last time. */
   finish(text: string): void {
     this.writeNow(text);

@@ -514,6 +514,15 @@ describe("the peer's word", () => {
     expect(told).toBe(3);
   });
 
+  test("of an interface that is back it is told what was, and whether the kernel refuses all the same", () => {
+    const path = joined();
+    path.onInterface(1e6, "no carrier");
+    path.onInterface(1.1e6, "up");
+    expect([path.status, path.reason]).toEqual(["suspect", "its interface had no carrier"]);
+    path.onSendFailed(1.2e6);
+    expect([path.status, path.reason]).toEqual(["suspect", "the kernel cannot send on it"]);
+  });
+
   test("it is kept while there is nobody to carry it, and dropped when the path is back", () => {
     const path = joined();
     path.onInterface(1e6, "down");

@@ -311,6 +311,8 @@ describe("the file", () => {
     expect(second.lines).toEqual([]);
     second.caps.close();
     expect(inFile()[0]!.month!.usedBytes).toBe(10 * MEGABYTE);
+    // And only there: deleted, nothing has been counted.
+    expect(existsSync(join(directory, "run", "portal0.caps.json"))).toBe(false);
   });
 
   test("that can be nowhere costs no more than itself", async () => {
