@@ -46,14 +46,18 @@ export async function findOnly(directory: string): Promise<string> {
     const names = live.map((path) => `--socket ${path}`);
     throw usage(`${live.length} portals run here: choose one by ${names.join(" or ")}`);
   }
-  const denied = answers.find((answer) => answer.status === "rejected" && isDenied(answer.reason));
-  if (denied?.status === "rejected") throw denied.reason;
+  const there = answers.find((answer) => answer.status === "rejected" && isThere(answer.reason));
+  if (there?.status === "rejected") throw there.reason;
   const advice = "start one with portal --toml FILE, or name its control socket with --socket PATH";
   throw new Failure(EXIT.failed, `no portal runs here (no socket answers in ${directory}): ${advice}`);
 }
 
-function isDenied(reason: unknown): boolean {
-  return reason instanceof Failure && reason.exitCode === EXIT.notPermitted;
+/** A portal that takes the question, and gives no answer. */
+class Silent extends Failure {}
+
+/** Somebody may serve the socket, though it cannot be asked. */
+function isThere(reason: unknown): boolean {
+  return reason instanceof Silent || (reason instanceof Failure && reason.exitCode === EXIT.notPermitted);
 }
 
 function socketsIn(directory: string): string[] {
@@ -98,7 +102,7 @@ function failureOf(error: unknown, path: string): Failure {
     return new Failure(EXIT.notPermitted, `no permission for the control socket ${path}: ${AS_ROOT}`);
   }
   if (error instanceof Error && error.name === "TimeoutError") {
-    return new Failure(EXIT.failed, `the portal at ${path} does not answer: is it stopped? its log may tell`);
+    return new Silent(EXIT.failed, `the portal at ${path} does not answer: is it stopped? its log may tell`);
   }
   const message = error instanceof Error ? error.message : String(error);
   return new Failure(EXIT.failed, `cannot ask ${path}: ${message}; is it a portal's control socket?`);

@@ -1,5 +1,5 @@
 /** Finds the configuration file, reads it and gives it, checked, or ends the command with its faults. */
-import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
 import { formatFaults } from "../config/fault.ts";
@@ -74,15 +74,31 @@ function readWithMode(path: string): { text: string; mode: number | null } {
   const fd = openSync(path, "r");
   try {
     const stat = fstatSync(fd);
-    return { text: readFileSync(fd, "utf8"), mode: stat.isFile() ? stat.mode & 0o777 : null };
+    return { text: readText(fd), mode: stat.isFile() ? stat.mode & 0o777 : null };
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Whole, unless it is no text that somebody has written: a device may never end. */
+function readText(fd: number): string {
+  const parts: Buffer[] = [];
+  for (let bytes = 0; ; ) {
+    const part = Buffer.alloc(65_536);
+    const read = readSync(fd, part);
+    if (read === 0) return Buffer.concat(parts).toString("utf8");
+    parts.push(part.subarray(0, read));
+    bytes += read;
+    if (bytes > MOST_BYTES) throw new Error(`it has more than ${MOST_BYTES / 1e6} MB`);
   }
 }
 
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
+
+/** Of a configuration or a key. */
+const MOST_BYTES = 16e6;
 
 const problems: Readonly<Record<string, string>> = {
   ENOENT: "no such file",

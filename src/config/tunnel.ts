@@ -17,9 +17,14 @@ const KEEP = 300;
 /** IFNAMSIZ without its final zero. */
 const INTERFACE_BYTES = 15;
 
+/** The first loopback; and of the settings of interfaces, those of all and of new ones (/proc/sys/net/ipv4/conf). */
+const RESERVED: readonly string[] = ["lo", "all", "default"];
+
 /** A local may be without addresses: its remote gives them. */
 export function readTunnel(table: Table, role: Role | null): TunnelConfig | null {
   const name = table.has("interface") ? readInterface(table) : "portal0";
+  if (name !== null && RESERVED.includes(name))
+    table.fault("interface", `${quote(name)} is a name of the kernel's own`, 'write another: "portal0"');
   if (role !== "local") table.require("addresses");
   const addresses = readAddresses(table);
   const mtuFixed = table.has("mtu");

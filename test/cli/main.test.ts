@@ -192,6 +192,27 @@ describe("keys", () => {
     );
   });
 
+  test("pubkey of what never ends, and of what cannot be read", async () => {
+    for (const [input, says] of [
+      ["/dev/zero", "no private key on standard input: a key is 44 characters of base64, this is"],
+      ["/", "cannot read standard input (EISDIR"],
+    ] as const) {
+      const script = 'exec "$0" "$1" pubkey < "$2"';
+      const main = resolve(import.meta.dir, "../../src/main.ts");
+      const child = Bun.spawn(["sh", "-c", script, process.execPath, main, input], { stderr: "pipe" });
+      expect(await child.stderr.text()).toStartWith(`portal: ${says}`);
+      expect(await child.exited).toBe(1);
+    }
+  });
+
+  test("a configuration or a key that never ends", async () => {
+    const { code, stderr } = await portal(["check", "--toml", "/dev/zero"]);
+    expect(code).toBe(3);
+    expect(stderr).toBe(
+      "portal: cannot read /dev/zero: it has more than 16 MB; name a file with --toml FILE\n",
+    );
+  });
+
   test("keygen warns when the file it writes is open to others", async () => {
     const main = resolve(import.meta.dir, "../../src/main.ts");
     const into = (mode: number) => {

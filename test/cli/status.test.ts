@@ -111,6 +111,17 @@ test("says when something else answers", async () => {
   await server.stop(true);
 });
 
+test("says when the one that runs does not answer", async () => {
+  const path = join(directory, "portal0.sock");
+  const server = Bun.listen({ unix: path, socket: { data() {} } });
+  left("another.sock");
+  expect(await failure(findOnly(directory))).toEqual({
+    message: `the portal at ${path} does not answer: is it stopped? its log may tell`,
+    exitCode: 1,
+  });
+  server.stop(true);
+}, 15_000);
+
 test.skipIf(process.getuid?.() !== 0)("says who may ask (needs root, to become somebody else)", async () => {
   const inner = join(directory, "portal");
   mkdirSync(inner, { mode: 0o750 });

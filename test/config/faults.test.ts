@@ -232,6 +232,11 @@ const table: FaultRow[] = [
     () => but(LOCAL, "[keys]", 'interface = "portal-of-home-0"\n[keys]'),
     '4:13+18 interface "portal-of-home-0" has 16 bytes | write a name of at most 15 bytes',
   ],
+  ...["lo", "all", "default"].map((name): [string, () => string, string] => [
+    `tunnel interface ${name}`,
+    () => but(LOCAL, "[keys]", `interface = "${name}"\n[keys]`),
+    `4:13+${name.length + 2} "${name}" is a name of the kernel's own | write another: "portal0"`,
+  ]),
   [
     "tunnel interface with slash",
     () => but(LOCAL, "[keys]", 'interface = "a/b"\n[keys]'),
