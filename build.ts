@@ -58,8 +58,20 @@ export async function compile(entry: string, architecture: Architecture, outfile
   rmSync(`${outfile}.map`, { force: true });
 }
 
+/** What the command line asks for; null after a complaint. */
+function asked(): { target?: string; outdir?: string } | null {
+  try {
+    return parseArgs({ options: { target: { type: "string" }, outdir: { type: "string" } } }).values;
+  } catch (error) {
+    const usage = `npm run build -- [--target ${ARCHITECTURES.join("|")}] [--outdir DIRECTORY]`;
+    console.error(`build: ${(error as Error).message.split(". ")[0]}: ${usage}`);
+    return null;
+  }
+}
+
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { target: { type: "string" }, outdir: { type: "string" } } });
+  const values = asked();
+  if (values === null) return 2;
   const chosen = ARCHITECTURES.filter((name) => values.target === undefined || values.target === name);
   if (chosen.length === 0) {
     console.error(`build: no target ${values.target}; there are: ${ARCHITECTURES.join(", ")}`);

@@ -27,6 +27,12 @@ import { complainLine, printLine } from "./print.ts";
 
 const MOST_PATHS = 16;
 
+/** What a path may be: by one that loses more, or takes longer, portals would hardly meet. */
+const RATE = { least: 0.1, most: 10_000, text: "Mbit/s (0.1 to 10000)" };
+const DELAY = { least: 0, most: 2000, text: "one-way ms (0 to 2000)" };
+const LOSS = { least: 0, most: 30, text: "/loss in % (0 to 30)" };
+const JITTER = { least: 0, most: 1000, text: "/jitter in ms (0 to 1000)" };
+
 export interface DemoPlan {
   readonly paths: readonly DemoPath[];
   /** Length of each phase. */
@@ -46,7 +52,7 @@ export const demo = defineCommand({
       type: "string",
       valueHint: "LIST",
       default: "50/20,20/40",
-      description: "Mbit/s and one-way ms of each path; also /loss in % and /jitter in ms",
+      description: `${RATE.text} and ${DELAY.text} of each path; also ${LOSS.text} and ${JITTER.text}`,
     },
   },
   run: async ({ args }) => {
@@ -79,14 +85,12 @@ function planPath(text: string, index: number): DemoPath {
   const [mbit, delayMs, loss = 0, jitterMs = 0] = numbers.map((word) =>
     word === "" ? Number.NaN : Number(word),
   );
-  const fits = (value: number | undefined, least: number, most: number): boolean =>
+  const fits = (value: number | undefined, { least, most }: { least: number; most: number }): boolean =>
     value !== undefined && value >= least && value <= most;
-  const good =
-    fits(mbit, 0.1, 10_000) && fits(delayMs, 0, 5000) && fits(loss, 0, 100) && fits(jitterMs, 0, 1000);
+  const good = fits(mbit, RATE) && fits(delayMs, DELAY) && fits(loss, LOSS) && fits(jitterMs, JITTER);
   if (!good || numbers.length > 4) {
-    throw usage(
-      `"${text}" in --paths is no path: write Mbit/s and ms as 50/20, with loss in % and jitter in ms as 50/20/1/5`,
-    );
+    const more = `with ${LOSS.text} and ${JITTER.text} as 50/20/1/5`;
+    throw usage(`"${text}" in --paths is no path: write ${RATE.text} and ${DELAY.text} as 50/20, or ${more}`);
   }
   return {
     name: `path${index}`,

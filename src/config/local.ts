@@ -1,5 +1,5 @@
 /** What only a local portal has: `[remote]`, or every `[[remote]]`, and every `[[path]]`. Pure. */
-import { formatEndpoint, parseAddress, parseEndpoint } from "../wire/address.ts";
+import { formatEndpoint, parseAddress, parseEndpoint, specialAddress } from "../wire/address.ts";
 import { CONGESTION, type CongestionName } from "../wire/control.ts";
 import { readCap } from "./cap.ts";
 import type { PathConfig, RemoteConfig } from "./config.ts";
@@ -65,6 +65,13 @@ function readRemote(table: Table, identity: Identity, source: Source): RemoteCon
     table.fault("endpoint", `endpoint ${quote(text)} is no host:port`, endpointAdvice(text));
     return null;
   }
+  const address = parseAddress(endpoint.host);
+  const special = address === null ? null : specialAddress(address);
+  if (special !== null && special !== "loopback") {
+    const message = `${endpoint.host} is no machine's address: ${special}`;
+    table.fault("endpoint", message, "write the address or name of the machine where the remote portal runs");
+    return null;
+  }
   return keys === null ? null : { ...endpoint, ...keys, returnSeconds };
 }
 
@@ -86,7 +93,7 @@ export function readPaths(tables: readonly Table[], tunnelInterface: string | nu
     if (path === null) continue;
     if (paths.some((other) => other.interface === path.interface)) {
       const message = isGlob(path.interface)
-        ? `${quote(path.interface)} stands twice`
+        ? `${quote(path.interface)} is written twice`
         : `interface ${quote(path.interface)} has a path already`;
       table.fault("interface", message, "remove one of the two [[path]]");
     }

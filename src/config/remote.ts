@@ -32,7 +32,7 @@ export function readListen(table: Table | null): ListenConfig {
     }
     const address = unmapAddress(parsed);
     if (addresses.some((other) => formatAddress(other) === formatAddress(address))) {
-      table.document.fault(span, `${formatAddress(address)} stands twice`, "remove one of them");
+      table.document.fault(span, `${formatAddress(address)} is written twice`, "remove one of them");
     }
     addresses.push(address);
   }

@@ -1,5 +1,13 @@
 /** `[tunnel]`: the TUN interface and its addresses. Pure. */
-import { formatAddress, networkOf, type Prefix, parseAddress, parsePrefix } from "../wire/address.ts";
+import {
+  formatAddress,
+  makePrefix,
+  networkOf,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  specialAddress,
+} from "../wire/address.ts";
 import { CIPHERS, type CipherName, type Role, type TunnelConfig } from "./config.ts";
 import { quote, type Table } from "./table.ts";
 
@@ -71,7 +79,13 @@ function readAddresses(table: Table): Prefix[] {
     if (prefix === null) {
       table.document.fault(span, `${quote(value)} is no address with a prefix length`, prefixAdvice(value));
     } else if (prefixes.some((other) => formatAddress(other.bytes) === formatAddress(prefix.bytes))) {
-      table.document.fault(span, `${prefix.text} stands twice`, "remove one of them");
+      table.document.fault(span, `${prefix.text} is written twice`, "remove one of them");
+    } else if (specialAddress(prefix.bytes) !== null) {
+      const message = `${formatAddress(prefix.bytes)} is no machine's address: ${specialAddress(prefix.bytes)}`;
+      table.document.fault(span, message, 'write a private one, such as "10.77.0.2/24" or "fd77::2/64"');
+    } else if (isBroadcast(prefix)) {
+      const message = `${formatAddress(prefix.bytes)} is the broadcast address of its network`;
+      table.document.fault(span, message, "write another address of that network, with the same length");
     } else if (isNetworkItself(prefix)) {
       const advice = "write the portal's own address in that network, with the same length";
       table.document.fault(span, `${prefix.text} names a network, not an address in it`, advice);
@@ -83,6 +97,12 @@ function readAddresses(table: Table): Prefix[] {
 /** Host bits all zero where there are any to choose: 10.77.0.0/24. */
 function isNetworkItself(prefix: Prefix): boolean {
   return prefix.length < prefix.bytes.length * 8 - 1 && networkOf(prefix).text === prefix.text;
+}
+
+/** Host bits all one, of IPv4. */
+function isBroadcast({ bytes, length }: Prefix): boolean {
+  const inverted = bytes.map((byte) => ~byte);
+  return bytes.length === 4 && isNetworkItself(makePrefix(inverted, length));
 }
 
 function prefixAdvice(text: string): string {

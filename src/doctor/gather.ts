@@ -7,7 +7,7 @@ import { rate, takenSuites } from "../sys/aead.ts";
 import { createNoiseCrypto } from "../sys/crypto.ts";
 import { interfaceIndex } from "../sys/netlink.ts";
 import type { Facts, HostFacts } from "./judge/facts.ts";
-import { conntrackFacts, kernelFacts, listenFacts, rightsFacts } from "./machine.ts";
+import { clashesOf, conntrackFacts, kernelFacts, listenFacts, rightsFacts } from "./machine.ts";
 import { findRemote, otherFacts, pathFacts, takerFacts } from "./paths.ts";
 import { measureSpeed } from "./speed.ts";
 
@@ -16,7 +16,9 @@ async function waysOf(config: LocalConfig, knocker: Knocker, status: StatusRepor
   const at = Math.max(0, status?.remotes?.findIndex((remote) => remote.status === "in use") ?? 0);
   const known = config.remotes[at] ?? config.remotes[0]!;
   const found = await findRemote(known, config.paths);
-  const ways = pathFacts(found, { config, known, ...knocker }, status !== null);
+  const reports = status?.sessions.flatMap((session) => session.paths) ?? [];
+  const upPaths = reports.filter((report) => report.status === "up").map(({ name }) => name);
+  const ways = pathFacts(found, { config, known, ...knocker }, upPaths);
   const others = config.remotes.filter((remote) => remote !== known);
   const askers = others.map((other) => ({ config, known: other, ...knocker }));
   return { ...ways, others: await Promise.all(askers.map((asker) => otherFacts(asker))) };
@@ -55,6 +57,7 @@ export async function gather(
       mtuFixed: config.tunnel.mtuFixed,
       ipv6: config.tunnel.addresses.some(({ bytes }) => bytes.length === 16),
       taken: !runs && interfaceIndex(config.tunnel.interface) !== 0,
+      clashes: clashesOf(config.tunnel),
     },
     host: {
       forwarding: config.host.forwarding,

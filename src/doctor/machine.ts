@@ -3,10 +3,12 @@ import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { RemotePortalConfig, TunnelConfig } from "../config/config.ts";
 import { EACCES, EADDRINUSE, EPERM, SysError } from "../sys/errno.ts";
+import { listAddresses, listInterfaces } from "../sys/inventory.ts";
 import { interfaceIndex } from "../sys/netlink.ts";
 import { OPEN_TUN, Tun } from "../sys/tun.ts";
 import { UdpSocket } from "../sys/udp.ts";
-import type { Facts, KernelFacts, ListenFacts, RightsFacts } from "./judge/facts.ts";
+import { makePrefix, networkOf, prefixesOverlap } from "../wire/address.ts";
+import type { Facts, KernelFacts, ListenFacts, RightsFacts, TunnelFacts } from "./judge/facts.ts";
 
 const CAP_NET_BIND_SERVICE = 10;
 const CAP_NET_ADMIN = 12;
@@ -36,6 +38,18 @@ function tunFacts(offloads: boolean): Pick<KernelFacts, "tun" | "tunOffloads"> {
 
 function freeName(): string {
   for (let i = 0; ; i++) if (interfaceIndex(`doctor${i}`) === 0) return `doctor${i}`;
+}
+
+/** Networks in which both the tunnel and another interface have an address. */
+export function clashesOf({ interface: name, addresses }: TunnelConfig): TunnelFacts["clashes"] {
+  const interfaces = listInterfaces().filter((device) => device.name !== name);
+  return listAddresses().flatMap(({ index, address, prefixLength }) => {
+    const device = interfaces.find((entry) => entry.index === index);
+    const other = networkOf(makePrefix(address, prefixLength));
+    const network = addresses.map(networkOf).find((prefix) => prefixesOverlap(prefix, other));
+    if (device === undefined || network === undefined) return [];
+    return [{ network: network.text, other: other.text, interface: device.name }];
+  });
 }
 
 export function rightsFacts(): RightsFacts {

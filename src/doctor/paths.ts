@@ -61,11 +61,11 @@ function foundAt(host: string, port: number, addresses: readonly Uint8Array[]): 
   return { remote: { host, port, addresses: texts, problem: null, ipv6: false }, addresses };
 }
 
-/** What is known of the paths, and of the remote by them. `runs`: the portal that runs is asked for its answers instead. */
+/** What is known of the paths, and of the remote by them. `upPaths`: those by which the portal that runs is answered already. */
 export function pathFacts(
   found: Found,
   asker: Asker,
-  runs: boolean,
+  upPaths: readonly string[],
 ): Pick<Facts, "paths" | "absent" | "remote"> {
   const { config } = asker;
   const interfaces = listInterfaces();
@@ -97,7 +97,7 @@ export function pathFacts(
     };
   });
   if (target === null) return { paths: bare, absent, remote };
-  return { paths: tryPaths(bare, endpointOf(target, remote.port), asker, runs), absent, remote };
+  return { paths: tryPaths(bare, endpointOf(target, remote.port), asker, upPaths), absent, remote };
 }
 
 /** Of a remote that waits until it is needed: by which paths it answers. A portal that runs is not disturbed. */
@@ -123,10 +123,15 @@ export async function otherFacts(asker: Asker): Promise<OtherFacts> {
 }
 
 /** Tries those that could carry anything. */
-function tryPaths(paths: readonly PathFacts[], remote: Endpoint, asker: Asker, runs: boolean): PathFacts[] {
+function tryPaths(
+  paths: readonly PathFacts[],
+  remote: Endpoint,
+  asker: Asker,
+  upPaths: readonly string[],
+): PathFacts[] {
   const able = paths.filter(({ device, way }) => device?.up === true && way !== null);
-  const names = able.map((path) => path.interface);
-  const exchanges = runs ? [] : exchangeBy(names, remote, asker);
+  const asked = able.map((path) => path.interface).filter((name) => !upPaths.includes(name));
+  const exchanges = exchangeBy(asked, remote, asker);
   const { buffer } = asker.crypto.random(2);
   const id = new DataView(buffer).getUint16(0);
   const pings = pingBy(
@@ -136,7 +141,8 @@ function tryPaths(paths: readonly PathFacts[], remote: Endpoint, asker: Asker, r
   );
   return paths.map((path) => {
     const i = able.indexOf(path);
-    return i < 0 ? path : { ...path, exchange: exchanges[i] ?? null, ping: pings[i]! };
+    const exchange = exchanges[asked.indexOf(path.interface)] ?? null;
+    return i < 0 ? path : { ...path, exchange, ping: pings[i]! };
   });
 }
 

@@ -158,6 +158,10 @@ export const KEEP = 300 * SECOND;
 export const MAX_PENDING_PER_PEER = 128;
 /** An answered handshake must be proved within this time. */
 export const PENDING_LIFETIME = 10 * SECOND;
+/** A peer whose sessions replace each other this often within this time is told of, and then not for a while. */
+export const REPLACED_OFTEN = 5;
+export const REPLACED_WITHIN = 60 * SECOND;
+export const REPLACED_QUIET = 600 * SECOND;
 
 // --- Several remotes of a local (proto/choice.ts) ---
 

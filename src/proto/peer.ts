@@ -2,6 +2,7 @@
 import type { Block } from "../share/block.ts";
 import { addressBytes, sourceOffset } from "../wire/ip.ts";
 import type { Keys } from "./keys.ts";
+import { REPLACED_OFTEN, REPLACED_QUIET, REPLACED_WITHIN } from "./limits.ts";
 import type { Session } from "./session.ts";
 
 /** Inner addresses: network bytes (4 or 16) and prefix length. */
@@ -24,6 +25,9 @@ export class Peer {
   session: Session | null = null;
   /** Handshakes answered (remote) that the peer has not proved yet, oldest first. */
   readonly pending: Keys[] = [];
+  /** When its last sessions were replaced, oldest first. */
+  private readonly replacedAt: number[] = [];
+  private quietUntil = 0;
 
   constructor(
     name: string,
@@ -50,6 +54,18 @@ export class Peer {
     this.presharedKey = presharedKey;
     this.addresses = addresses;
     this.lease = lease;
+  }
+
+  /**
+   * Its session has given way to another of its own. True when that is to be told: it happens again and again, as when
+   * two machines have its key and take turns.
+   */
+  onReplaced(now: number): boolean {
+    this.replacedAt.push(now);
+    if (this.replacedAt.length < REPLACED_OFTEN) return false;
+    if (this.replacedAt.shift()! + REPLACED_WITHIN < now || now < this.quietUntil) return false;
+    this.quietUntil = now + REPLACED_QUIET;
+    return true;
   }
 
   /** True when a whole inner packet's source is one of the peer's addresses. */

@@ -95,12 +95,19 @@ export class Portal implements Ground {
 
   /** A handshake that begins anew has been proved: its session replaces what was there. */
   openSession(now: number, keys: Keys): Session {
-    if (keys.peer.session !== null) this.closeSession(keys.peer.session, "replaced by a new one");
+    const { peer } = keys;
+    if (peer.session !== null) {
+      this.closeSession(peer.session, "replaced by a new one");
+      if (peer.onReplaced(now)) {
+        const message = `${peer.name} begins session after session: two machines have its key, or it is started again and again`;
+        this.environment.log("warn", message);
+      }
+    }
     const session = new Session(now, keys, this, new DropCounters());
-    keys.peer.session = session;
+    peer.session = session;
     this.sessions.push(session);
     this.agenda.add(session);
-    this.environment.log("info", `session with ${keys.peer.name} established (${keys.suite.name})`);
+    this.environment.log("info", `session with ${peer.name} established (${keys.suite.name})`);
     return session;
   }
 

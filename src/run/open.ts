@@ -1,4 +1,5 @@
 /** Opens what a portal needs of the kernel: the TUN, a socket per path or listening address. Says plainly what is missing. */
+import { writeFileSync } from "node:fs";
 import type { RemotePortalConfig, TunnelConfig } from "../config/config.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import {
@@ -39,6 +40,7 @@ export function openTun(config: TunnelConfig, log: Log, opened: Opened): Tun {
   if (config.offloads && !tun.offloads) {
     log.warn("this kernel gives no TUN offloads: portal works without, more slowly");
   }
+  keepAddresses(name);
   try {
     bringUp(name, config.mtu, TUN_QUEUE);
     for (const prefix of config.addresses) addAddress(name, prefix.bytes, prefix.length);
@@ -50,6 +52,15 @@ export function openTun(config: TunnelConfig, log: Log, opened: Opened): Tun {
     );
   }
   return tun;
+}
+
+/** An interface that somebody takes down and up again still has its IPv6 addresses, as it has those of IPv4. */
+function keepAddresses(name: string): void {
+  try {
+    writeFileSync(`/proc/sys/net/ipv6/conf/${name}/keep_addr_on_down`, "1");
+  } catch {
+    // No IPv6, a kernel before 4.6, or settings that a container may only read.
+  }
 }
 
 /** A socket bound to an interface and connected to the first of the remote's addresses that it has a route to, if any. */

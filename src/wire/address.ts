@@ -108,6 +108,24 @@ export function unmapAddress(bytes: Uint8Array): Uint8Array {
   return isIpv4Mapped(bytes) ? bytes.slice(12, 16) : bytes;
 }
 
+/** What no packet has for its source on the way to another machine (RFC 1122 section 3.2.1.3, RFC 4291 section 2.4). */
+export type SpecialAddress = "unspecified" | "loopback" | "multicast" | "broadcast";
+
+/** Null: an address that a machine may have. */
+export function specialAddress(bytes: Uint8Array): SpecialAddress | null {
+  const first = bytes[0]!;
+  if (bytes.length === 4) {
+    if (first === 0) return "unspecified";
+    if (first === 127) return "loopback";
+    if (first >= 224 && first < 240) return "multicast";
+    return bytes.every((byte) => byte === 255) ? "broadcast" : null;
+  }
+  if (first === 0xff) return "multicast";
+  if (bytes.subarray(0, 15).some((byte) => byte !== 0)) return null;
+  if (bytes[15] === 0) return "unspecified";
+  return bytes[15] === 1 ? "loopback" : null;
+}
+
 /** An address, a slash and a length of 0..32 or 0..128; null for anything else, a missing length too. */
 export function parsePrefix(text: string): Prefix | null {
   const slash = text.indexOf("/");

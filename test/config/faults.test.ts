@@ -175,13 +175,33 @@ const table: FaultRow[] = [
   [
     "address twice",
     () => but(LOCAL, '24"]', '24", "10.77.0.2/16"]'),
-    "3:30+14 10.77.0.2/16 stands twice | remove one of them",
+    "3:30+14 10.77.0.2/16 is written twice | remove one of them",
   ],
   [
     "a network as address",
     () => but(LOCAL, "0.2/24", "0.0/24"),
     "3:14+14 10.77.0.0/24 names a network, not an address in it | write the portal's own address in that network, with the same length",
   ],
+  [
+    "a network's broadcast address",
+    () => but(LOCAL, "0.2/24", "0.255/24"),
+    "3:14+16 10.77.0.255 is the broadcast address of its network | write another address of that network, with the same length",
+  ],
+  ...[
+    ["0.1.2.3/8", "unspecified"],
+    ["127.0.0.1/8", "loopback"],
+    ["239.1.1.1/32", "multicast"],
+    ["255.255.255.255/32", "broadcast"],
+    ["::/128", "unspecified"],
+    ["::1/128", "loopback"],
+    ["ff02::1/64", "multicast"],
+  ].map(
+    ([text, kind]): FaultRow => [
+      `the ${kind} address ${text}`,
+      () => but(LOCAL, "10.77.0.2/24", text!),
+      `3:14+${text!.length + 2} ${text!.split("/")[0]} is no machine's address: ${kind} | write a private one, such as "10.77.0.2/24" or "fd77::2/64"`,
+    ],
+  ),
   [
     "mtu small",
     () => but(LOCAL, "[keys]", "mtu = 575\n[keys]"),

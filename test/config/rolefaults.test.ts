@@ -12,6 +12,16 @@ const two = (text: string, endpoint = "192.0.2.9:51900") =>
 
 const table: FaultRow[] = [
   [
+    "the endpoint of no machine",
+    () => but(LOCAL, "portal.example.org", "0.0.0.0"),
+    "7:12+15 0.0.0.0 is no machine's address: unspecified | write the address or name of the machine where the remote portal runs",
+  ],
+  [
+    "a public key of zeros",
+    () => but(LOCAL, keyText(9), keyText(0)),
+    "8:14+46 public_key is no key: it is all zeros, which is nobody's key | write what `portal pubkey` prints from the other portal's private key",
+  ],
+  [
     "no endpoint",
     () => but(LOCAL, "endpoint", "# endpoint"),
     '6:1+8 missing key "endpoint" in [remote] | add endpoint = "portal.example.org:51900"',
@@ -90,7 +100,7 @@ const table: FaultRow[] = [
   [
     "a pattern twice",
     () => but(LOCAL, "wwan0", "wwan*").replace("eth0", "wwan*"),
-    '12:13+7 "wwan*" stands twice | remove one of the two [[path]]',
+    '12:13+7 "wwan*" is written twice | remove one of the two [[path]]',
   ],
   [
     "a pattern for everything",
@@ -220,7 +230,7 @@ const table: FaultRow[] = [
   [
     "listen address twice",
     () => `${REMOTE}[listen]\naddresses = ["::1", "0::1"]\n`,
-    "15:21+6 ::1 stands twice | remove one of them",
+    "15:21+6 ::1 is written twice | remove one of them",
   ],
   [
     "peer without name",

@@ -26,7 +26,7 @@ export function pathFacts(name: string, over: Partial<PathFacts> = {}): PathFact
 const COMMON: Omit<Facts, "role" | "paths" | "remote" | "others" | "listen"> = {
   status: null,
   ownPublicKey: "OWN PUBLIC KEY",
-  tunnel: { interface: "portal0", mtu: 1420, mtuFixed: true, ipv6: true, taken: false },
+  tunnel: { interface: "portal0", mtu: 1420, mtuFixed: true, ipv6: true, taken: false, clashes: [] },
   host: { forwarding: false, looseRpFilter: false, routes: true, problem: null, obstacles: [], left: 0 },
   kernel: {
     release: "6.1.0-rpi7",

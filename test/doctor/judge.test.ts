@@ -176,6 +176,19 @@ const MACHINE: Row[] = [
     advice: "ip -details link show portal0",
   },
   {
+    name: "the tunnel's network at home already",
+    over: {
+      tunnel: {
+        ...tunnel,
+        clashes: [{ network: "192.168.1.0/24", other: "192.168.0.0/16", interface: "eth0" }],
+      },
+    },
+    level: "warning",
+    subject: "other networks",
+    message: "the tunnel's network 192.168.1.0/24 is also that of eth0 (192.168.0.0/16)",
+    advice: "write another network into [tunnel] addresses",
+  },
+  {
     name: "what a start could not change",
     over: {
       host: { ...host, problem: "neither nft nor iptables on this machine: install nftables, or: not" },
@@ -610,6 +623,46 @@ test("a portal that runs without a session", () => {
   const paths = [pathFacts("eth0", { exchange: null })];
   const status = reportOf({ sessions: [sessionOf({ status: "connecting", paths: [] })] });
   expect(wrong(localFacts({ status, paths })).map(({ subject }) => subject)).toEqual(["remote", "path eth0"]);
+});
+
+test("what the portal that runs has not up is tried", () => {
+  const answered = { outcome: "answered", rttMs: 20, suite: "AES-256-GCM", remoteSpeeds: [] } as const;
+  const pathsBy = (exchange: PathFacts["exchange"]) => [
+    pathFacts("eth0", { exchange: null }),
+    pathFacts("wwan0", { exchange }),
+  ];
+  const down = pathOf({ name: "wwan0", status: "joining", carries: false, reason: null, rttMs: null });
+  const status = reportOf({ sessions: [sessionOf({ paths: [pathOf(), down] })] });
+  expect(wrong(localFacts({ status, paths: pathsBy({ outcome: "silent" }) }))).toEqual([
+    expect.objectContaining({
+      subject: "path wwan0",
+      message: "the remote machine answers pings, but no portal answers at UDP port 51900",
+      advice: expect.stringContaining("drops UDP"),
+    }),
+  ]);
+  expect(wrong(localFacts({ status, paths: pathsBy(answered) }))).toEqual([
+    expect.objectContaining({
+      subject: "path wwan0",
+      message: "joining in the portal that runs, and the remote portal answers by it now",
+    }),
+  ]);
+
+  const nothing = reportOf({ sessions: [sessionOf({ status: "connecting", paths: [] })] });
+  const all = (exchange: PathFacts["exchange"]) => [pathFacts("eth0", { exchange })];
+  const subjects = (exchange: PathFacts["exchange"]) =>
+    wrong(localFacts({ status: nothing, paths: all(exchange) })).map(
+      ({ subject, message }) => `${subject}: ${message}`,
+    );
+  expect(subjects({ outcome: "silent" })).toEqual([
+    "remote: no portal answers by any path",
+    "path eth0: the remote machine answers pings, but no portal answers at UDP port 51900",
+  ]);
+  expect(subjects({ outcome: "refused" })).toEqual([
+    "path eth0: the remote machine says that nothing listens at its port 51900",
+  ]);
+  expect(subjects(answered)).toEqual([
+    "path eth0: the portal that runs has no session by it, and the remote portal answers by it now",
+  ]);
 });
 
 test("a portal that runs has the rights that we lack", () => {

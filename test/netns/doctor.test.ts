@@ -75,7 +75,9 @@ scenario(
       "local",
       changed("apart", (text) => text.replace('"portal0"', '"portal1"')),
     );
-    expect(apart.findings.filter(({ level }) => level !== "ok")).toEqual([]);
+    // Nothing but that the addresses are those of the portal that runs.
+    const others = apart.findings.filter(({ level }) => level !== "ok");
+    expect(others.map(({ subject }) => subject)).toEqual(["other networks", "other networks"]);
     const [plain, delayed] = apart.facts.paths.map(({ exchange }) => exchange!);
     expect([plain!.outcome, delayed!.outcome]).toEqual(["answered", "answered"]);
     // Twice the delay of one way, at least.
@@ -145,6 +147,27 @@ scenario(import.meta.path, "the doctor finds what is wrong with a path", { paths
 
 scenario(
   import.meta.path,
+  "the doctor tries what the portal that runs is not answered by",
+  { paths },
+  async (lab) => {
+    const portals = await lab.startPortals();
+    const down = async (name: string) =>
+      (await sessionOf(lab, "local"))?.paths.find((path) => path.name === name)?.status !== "up";
+    await lab.line(1).cut();
+    await portals.waitFor("path1 to be down", () => down("path1"));
+    expect(await wrong(lab)).toEqual(["fault path path1: nothing comes back from the remote portal"]);
+
+    await portals.remote.stop();
+    await lab.waitFor("path0 to be down", SOON, () => down("path0"));
+    expect(await wrong(lab)).toEqual([
+      "fault path path0: the remote machine says that nothing listens at its port 51900",
+      "fault path path1: nothing comes back from the remote portal",
+    ]);
+  },
+);
+
+scenario(
+  import.meta.path,
   "the doctor finds what is wrong with the remote",
   { paths: [{ plain: true }, { plain: true }] },
   async (lab) => {
@@ -182,6 +205,9 @@ scenario(
     expect(await wrong(lab)).toEqual([
       "warning other tunnels: vpn0 (tun) has a route for the whole Internet",
     ]);
+
+    const here = changed("here", (text) => text.replace("10.77.0.2/24", `${pathAddress(0, "local", 4)}/24`));
+    expect((await wrong(lab, here)).at(-1)).toStartWith("warning other networks: the tunnel's network ");
 
     await portals.remote.stop();
     const nobody = ["path0", "path1"].map(

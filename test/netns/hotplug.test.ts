@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { ADDRESSES, endpointRoute, type Family } from "../../src/lab/namespaces.ts";
 import { SIDES } from "../../src/lab/portals.ts";
 import type { Lab, PathOptions } from "../../src/lab/topology.ts";
+import { FAMILIES } from "./hosting.ts";
 import { pathsOf, plug, renumber, settled, unplug, usualAddress } from "./plug.ts";
 import { scenario } from "./scenario.ts";
 import { pings, SOON } from "./traffic.ts";
@@ -117,5 +118,20 @@ scenario(
     await lab.ip("local", ["addr add 10.20.1.78/24 dev path1", endpointRoute(1, "path1", 4)]);
     await lab.waitFor("the path to be back", SOON, () => settled(lab, 2));
     expect(await idle()).toStartWith("10.20.1.78:");
+  },
+);
+
+scenario(
+  import.meta.path,
+  "the tunnel's interface is taken down and up again: it has the addresses it had",
+  { paths: [{ plain: true }] },
+  async (lab) => {
+    await lab.startPortals();
+    await lab.ip("local", ["link set portal0 down", "link set portal0 up"]);
+    for (const family of FAMILIES) {
+      const to = ADDRESSES.tunnelRemote[family];
+      const ping = await lab.exec("local", ["ping", "-q", "-c", "3", "-i", "0.1", "-w", String(SOON), to]);
+      expect(ping.stdout).toContain(" 0% packet loss");
+    }
   },
 );

@@ -254,6 +254,30 @@ describe("portals come and go", () => {
     },
   );
 
+  test("a peer whose sessions replace each other again and again is told of, once in a while", () => {
+    const world = join(makeWorld([thin]));
+    const told = () => world.log.filter((line) => line.includes("begins session after session")).length;
+    const replace = (times: number, pause: number) => {
+      for (let i = 0; i < times; i++) {
+        world.runFor(pause);
+        world.locals[0]!.restart();
+        join(world);
+      }
+    };
+    replace(8, 30 * SECOND);
+    expect(told()).toBe(0);
+    replace(5, 3 * SECOND);
+    expect(told()).toBe(1);
+    expect(world.log.join("\n")).toContain(
+      " warn: local0 begins session after session: two machines have its key",
+    );
+    replace(20, 3 * SECOND);
+    expect(told()).toBe(1);
+    world.runFor(600 * SECOND);
+    replace(5, 3 * SECOND);
+    expect(told()).toBe(2);
+  });
+
   test("a local that stops says goodbye: the remote forgets it at once", () => {
     const world = join(makeWorld([thin]));
     world.locals[0]!.stop();

@@ -140,6 +140,12 @@ export interface TunnelFacts {
   readonly ipv6: boolean;
   /** Some interface has that name already, though no portal runs with this configuration. */
   readonly taken: boolean;
+  /** Networks of other interfaces that overlap with one of the tunnel's. */
+  readonly clashes: readonly {
+    readonly network: string;
+    readonly other: string;
+    readonly interface: string;
+  }[];
 }
 
 /** What portal sets on the machine while it runs. */

@@ -98,7 +98,7 @@ function judgeStart({ tunnel, host }: Facts): Finding[] {
     findings.push(fault("[host]", what!, advice.join(": ")));
   }
   if (host.left > 0) {
-    const message = `a portal that was killed left ${host.left} changes on this machine, which keep its traffic from the Internet`;
+    const message = `a portal that was killed left ${host.left} changes on this machine: routes and firewall rules, say, which may hold its traffic back`;
     findings.push(
       warning("[host]", message, 'start portal, which undoes them first: "portal check" lists them'),
     );

@@ -11,10 +11,11 @@ export function judgeRemote({ remote, paths, status, ownPublicKey }: Facts): Fin
   }
   const findings = [ok(subject, `its address is ${remote.addresses.join(" or ")}`)];
   const tried = paths.filter((path) => path.exchange !== null);
-  const silent = tried.length > 0 && tried.every((path) => path.exchange!.outcome === "silent");
-  const connecting = status?.sessions.every((session) => session.status !== "up") ?? false;
-  if (!silent && !connecting) return findings;
-  const message = silent ? "no portal answers by any path" : "the portal that runs has no session with it";
+  const silent = tried.every((path) => path.exchange!.outcome === "silent");
+  const meets = status?.sessions.some((session) => session.status === "up") ?? false;
+  if (meets || !silent || (status === null && tried.length === 0)) return findings;
+  const message =
+    tried.length > 0 ? "no portal answers by any path" : "the portal that runs has no session with it";
   const advice =
     `check that portal runs there and that its firewall lets UDP port ${remote.port} in; that [remote] public_key here is ` +
     `what "portal pubkey" prints there; that public_key of a [[peer]] there is ${ownPublicKey}; and that privacy and cipher are the same`;
@@ -34,6 +35,11 @@ export function judgeOthers({ takers, rules, paths, tunnel }: Facts): Finding[] 
     const message = `${name} (${kind}) has a route for the whole Internet`;
     const advice = `one of the two takes what the other should have: let ${name} carry less, or stop it; portal's paths themselves keep to their interfaces`;
     findings.push(warning("other tunnels", message, advice));
+  }
+  for (const { network, other, interface: name } of tunnel.clashes) {
+    const message = `the tunnel's network ${network} is also that of ${name} (${other}): what is for one goes to the other`;
+    const advice = "write another network into [tunnel] addresses, on both sides";
+    findings.push(warning("other networks", message, advice));
   }
   if (findings.length > 0) return findings;
   const text = rules.map(({ priority, table }) => `${priority} (table ${table})`).join(", ");

@@ -75,8 +75,10 @@ function judgeFilter(subject: string, { paths, status, host }: Facts, path: Path
 }
 
 function judgeAnswer(subject: string, facts: Facts, path: PathFacts): Finding[] {
-  if (facts.status !== null) return [judgeReport(subject, reportOf(path, facts.status))];
   const { exchange, ping } = path;
+  const runs = facts.status !== null;
+  if (runs && (exchange === null || exchange.outcome === "answered"))
+    return [judgeReport(subject, reportOf(path, facts.status), exchange !== null)];
   if (exchange === null) return [];
   const where = `port ${facts.remote!.port}`;
   switch (exchange.outcome) {
@@ -119,8 +121,10 @@ function judgeAnswer(subject: string, facts: Facts, path: PathFacts): Finding[] 
   }
 }
 
-function judgeSilence(subject: string, { paths, remote }: Facts, pinged: boolean): Finding {
-  const others = paths.some((path) => path.exchange?.outcome === "answered");
+function judgeSilence(subject: string, { paths, remote, status }: Facts, pinged: boolean): Finding {
+  const others = paths.some(
+    (path) => path.exchange?.outcome === "answered" || reportOf(path, status)?.status === "up",
+  );
   const message = pinged
     ? `the remote machine answers pings, but no portal answers at UDP port ${remote!.port}`
     : "nothing comes back from the remote portal";
@@ -144,10 +148,13 @@ function reportOf(path: PathFacts, status: Facts["status"]): PathReport | undefi
   return reports.find(({ name }) => name === path.interface);
 }
 
-/** How a path stands in the portal that runs. */
-function judgeReport(subject: string, report: PathReport | undefined): Finding {
-  if (report === undefined)
-    return fault(subject, "the portal that runs has no session by it", "see: remote, and what its log says");
+/** How a path stands in the portal that runs. `answered`: the remote has just answered by it. */
+function judgeReport(subject: string, report: PathReport | undefined, answered: boolean): Finding {
+  const now = answered ? ", and the remote portal answers by it now" : "";
+  if (report === undefined) {
+    const message = `the portal that runs has no session by it${now}`;
+    return fault(subject, message, "see: remote, and what its log says");
+  }
   const rtt = report.rttMs === null ? "" : `, round trip ${report.rttMs.toFixed(1)} ms`;
   if (report.status === "up") {
     const parked = report.parked ? ` (it carries nothing for a while: ${report.reason})` : "";
@@ -156,8 +163,10 @@ function judgeReport(subject: string, report: PathReport | undefined): Finding {
   const reason = report.reason === null ? "" : `: ${report.reason}`;
   return fault(
     subject,
-    `${report.status} in the portal that runs${reason}`,
-    "look at this interface's own connection, and at its rp_filter and firewall",
+    `${report.status} in the portal that runs${reason}${now}`,
+    answered
+      ? "wait a minute; if it stays so, see the log of the portal that runs"
+      : "look at this interface's own connection, and at its rp_filter and firewall",
   );
 }
 
