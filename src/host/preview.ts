@@ -1,11 +1,12 @@
 /** What a start would change on this machine, or a running portal has changed, as `portal check` shows it. */
 import type { Config } from "../config/config.ts";
-import { type Change, commandsOf, keyOf } from "./change.ts";
+import { type Change, commandsOf, keyOf, sysctlCommand } from "./change.ts";
 import { findProgram } from "./command.ts";
 import { staysOverStart } from "./host.ts";
 import { alone, isOwned, journalPath, readJournal } from "./journal.ts";
 import { machineWith, thisMachine } from "./machine.ts";
 import { type Plan, planOf } from "./plan.ts";
+import { keepingAddresses, readSysctl } from "./sysctl.ts";
 import { refusalOf } from "./tables.ts";
 
 /** How many changes a portal with this control socket left that was killed. */
@@ -56,6 +57,9 @@ function interfaceLines({ tunnel }: Config): string[] {
     `- the interface ${name}`,
     `    ip tuntap add ${name} mode tun`,
     `    ip link set ${name} mtu ${tunnel.mtu} up`,
+    ...(readSysctl(keepingAddresses("default")) === null
+      ? []
+      : [`    ${sysctlCommand(keepingAddresses(name), "1")}`]),
     ...tunnel.addresses.map(({ text }) => `    ip addr add ${text} dev ${name}`),
   ];
 }

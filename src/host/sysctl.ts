@@ -8,7 +8,7 @@ const FOLDER = "/proc/sys/net";
 
 /** Only what portal itself may have changed: a journal is read from a disk. */
 const KNOWN =
-  /^(?:netfilter\/nf_conntrack_tcp_be_liberal|ipv4\/ip_forward|ipv[46]\/conf\/[^/]+\/(?:rp_filter|accept_ra|forwarding|accept_redirects))$/;
+  /^(?:netfilter\/nf_conntrack_tcp_be_liberal|ipv4\/ip_forward|ipv[46]\/conf\/[^/]+\/(?:rp_filter|accept_ra|forwarding|accept_redirects|keep_addr_on_down))$/;
 
 /** Null where this kernel, or interface, has no such file. */
 export function readSysctl(file: string): string | null {
@@ -17,6 +17,11 @@ export function readSysctl(file: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** Whether an interface that is taken down and up again still has its IPv6 addresses (Linux 4.6). */
+export function keepingAddresses(name: string): string {
+  return `ipv6/conf/${name}/keep_addr_on_down`;
 }
 
 /** `all`, `default` and every interface that has settings of this family. */

@@ -1,6 +1,6 @@
 /** Opens what a portal needs of the kernel: the TUN, a socket per path or listening address. Says plainly what is missing. */
-import { writeFileSync } from "node:fs";
 import type { RemotePortalConfig, TunnelConfig } from "../config/config.ts";
+import { keepingAddresses, writeSysctl } from "../host/sysctl.ts";
 import type { Endpoint } from "../share/endpoint.ts";
 import {
   EACCES,
@@ -57,7 +57,7 @@ export function openTun(config: TunnelConfig, log: Log, opened: Opened): Tun {
 /** An interface that somebody takes down and up again still has its IPv6 addresses, as it has those of IPv4. */
 function keepAddresses(name: string): void {
   try {
-    writeFileSync(`/proc/sys/net/ipv6/conf/${name}/keep_addr_on_down`, "1");
+    writeSysctl(keepingAddresses(name), "1");
   } catch {
     // No IPv6, a kernel before 4.6, or settings that a container may only read.
   }

@@ -134,7 +134,7 @@ failure("a configuration that is not there or no file", async (lab) => {
 // --- The network: exit code 1 ---
 
 failure("a public key that nobody can have", async (lab) => {
-  const remote = { endpoint: "192.0.2.1:51900", public_key: `${"A".repeat(43)}=` };
+  const remote = { endpoint: "192.0.2.1:51900", public_key: `AQ${"A".repeat(41)}=` };
   await expectFailure(lab, "local", configure("local", { remote }), {
     code: 1,
     stderr: /^\[remote\] public_key belongs to no private key: write what "portal pubkey" prints/,
