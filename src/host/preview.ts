@@ -57,10 +57,10 @@ function interfaceLines({ tunnel }: Config): string[] {
     `- the interface ${name}`,
     `    ip tuntap add ${name} mode tun`,
     `    ip link set ${name} mtu ${tunnel.mtu} up`,
+    ...tunnel.addresses.map(({ text }) => `    ip addr add ${text} dev ${name}`),
     ...(readSysctl(keepingAddresses("default")) === null
       ? []
       : [`    ${sysctlCommand(keepingAddresses(name), "1")}`]),
-    ...tunnel.addresses.map(({ text }) => `    ip addr add ${text} dev ${name}`),
   ];
 }
 
